@@ -1,0 +1,64 @@
+// swift-tools-version: 6.2
+import PackageDescription
+
+let package = Package(
+  name: "FlashMoE",
+  products: [
+    .executable(name: "flashmoe", targets: ["flashmoe-cli"]),
+    .library(name: "FlashMoE", targets: ["FlashMoE"]),
+    .library(name: "WeightStore", targets: ["WeightStore"]),
+  ],
+  dependencies: [
+    .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
+    .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+  ],
+  targets: [
+    // Thin C: system libraries and kernels.
+    .systemLibrary(
+      name: "CUring", pkgConfig: "liburing", providers: [.apt(["liburing-dev"])]),
+    .systemLibrary(
+      name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
+    .systemLibrary(
+      name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
+    .target(name: "CSystem"),
+    .target(name: "CKernels"),
+
+    // Swift, lowest first; arrows never turn back.
+    .target(name: "Support", dependencies: ["CSystem"]),
+    .target(name: "Checkpoints", dependencies: ["Support"]),
+    .target(name: "Tokenization", dependencies: ["Support", "CPCRE2"]),
+    .target(
+      name: "WeightStore",
+      dependencies: [
+        "Support", "CKernels", "CUring", "CXXHash", "CSystem",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .target(name: "NPUExec", dependencies: ["Support", "WeightStore", "CKernels"]),
+    .target(
+      name: "FlashMoE",
+      dependencies: [
+        "Support", "Checkpoints", "Tokenization", "WeightStore", "NPUExec", "CKernels", "CSystem",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .executableTarget(
+      name: "flashmoe-cli",
+      dependencies: [
+        "FlashMoE",
+        .product(name: "ArgumentParser", package: "swift-argument-parser"),
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+
+    .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"]),
+    .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
+    .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
+    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore"]),
+    .testTarget(
+      name: "FlashMoETests",
+      dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),
+    .testTarget(name: "CommandLineTests", dependencies: ["FlashMoE", "Support", "Checkpoints"]),
+  ],
+  swiftLanguageModes: [.v6],
+  cLanguageStandard: .gnu17
+)

@@ -1,0 +1,151 @@
+// CKernels: the arithmetic of FlashMoE, chosen at run time for the processor it runs on.
+//
+// One table of functions (`fm_kernels`) exists per instruction-set level.  Every function
+// is pure: no state, no allocation, no threads.  Callers split work by *row blocks*.
+//
+// Determinism, the contract everything above relies on: with one table, the value written
+// for (token t, row r) depends only on that token's activations and that row's weights.
+// It never depends on how many tokens or blocks a call covers, so splitting work over
+// threads, chunking a prompt, or batching experts cannot change a bit of the result.
+//
+// ## Matrix layout ("blocked")
+//
+// A matrix of `rows` x `columns` is stored as ceil(rows/16) row blocks, one after another.
+// Rows past the end and columns past the end (up to the padded count P) are zero weights.
+// A block holds, for its 16 rows r = 0..15:
+//
+//   scheme  P unit  content of a block, in order
+//   f32     1       P lines of 16 floats: w[r][k]
+//   f16     2       P half-lines of 16 halfs: w[r][k]
+//   bf16    2       P/2 lines of 16 pairs: {w[r][2j], w[r][2j+1]}
+//   q8      32      scales f16 [P/32][16], padded to 64 bytes; then per group of 32 columns 8
+//                   lines; line i, byte 4r+c = q[r][32g + 4i + c] + 128       value = scale * q
+//   q4      32      scales f16 [P/32][16], padded to 64 bytes; then per group of 32 columns 4
+//                   lines; line i, byte 4r+c: low nibble = q[r][32g + 8i + c] + 8,
+//                   high nibble = q[r][32g + 8i + 4 + c] + 8                  value = scale * q
+//   q4a     64      per group of 64 columns {bf16 scale[16], bf16 bias[16]}, then per group 8
+//                   lines, nibbles as in q4 but unsigned             value = scale * n + bias
+//
+// A line is 64 bytes: one AVX-512 register, two AVX2 registers, one row of an AMX B tile.
+// Blocks are multiples of 64 bytes and must start 64-byte aligned.
+#ifndef FLASHMOE_CKERNELS_H
+#define FLASHMOE_CKERNELS_H
+
+#include <stdbool.h>
+#include <stddef.h>
+#include <stdint.h>
+
+#define FM_BLOCK_ROWS 16
+#define FM_ACTIVATION_GROUP 32
+// Activation rows are padded with zeros to a multiple of this many columns.
+#define FM_ACTIVATION_PADDING 64
+
+typedef enum fm_scheme {
+  FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5
+} fm_scheme;
+
+typedef enum fm_level { FM_PORTABLE = 0, FM_AVX2 = 1, FM_AVX512VNNI = 2 } fm_level;
+
+typedef enum fm_cache_type { FM_CACHE_F16 = 0, FM_CACHE_F32 = 1 } fm_cache_type;
+
+typedef struct fm_matrix {
+  const uint8_t *data;  // first block, 64-byte aligned
+  uint32_t rows;
+  uint32_t columns;
+  fm_scheme scheme;
+} fm_matrix;
+
+// Quantized activations of m tokens: symmetric int8, one f32 scale per 32 columns,
+// scale = absmax/127 (0 for an all-zero group), rounding to nearest even.
+typedef struct fm_activations {
+  int8_t *values;   // [m][stride], stride = columns rounded up to FM_ACTIVATION_PADDING
+  float *scales;    // [m][stride/32]
+  int32_t *sums;    // [m][stride/32], sum of the group's int8 values
+  size_t stride;
+} fm_activations;
+
+// One key/value head's cache: keys and values are [position][head_dim], contiguous.
+typedef struct fm_attention_span {
+  const void *keys;
+  const void *values;
+  fm_cache_type type;
+  size_t head_dim;
+  size_t positions;  // attend to positions 0 ..< positions
+  float scale;
+} fm_attention_span;
+
+typedef struct fm_kernels {
+  const char *name;
+  fm_level level;
+
+  // y[t*ldy + r] = sum_k w[r][k] * x[t*ldx + k] for rows of blocks [block_begin, block_end),
+  // f32 activations, k ascending in f32 (fused multiply-add where the level has it).
+  void (*matmul_f32)(const fm_matrix *w, size_t block_begin, size_t block_end,
+                     const float *x, size_t ldx, size_t m, float *y, size_t ldy);
+
+  // The same with int8 activations; schemes q8, q4, q4a.  Integer dot products per group of
+  // 32 columns are exact; groups are added in ascending order in f32.
+  void (*matmul_i8)(const fm_matrix *w, size_t block_begin, size_t block_end,
+                    const fm_activations *a, size_t m, float *y, size_t ldy);
+
+  // Quantizes rows [row_begin, row_end) of x ([..][ldx], `columns` used) into `a`.
+  void (*quantize)(const float *x, size_t ldx, size_t columns, size_t row_begin, size_t row_end,
+                   const fm_activations *a);
+
+  // y = x / sqrt(mean(x^2) + epsilon) * weight, n elements; y may be x.
+  void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *y);
+
+  // Rotates halves in place: (x[i], x[i+n/2]) by cosine[i], sine[i], i < n/2.
+  void (*rope)(float *x, const float *cosine, const float *sine, size_t n);
+
+  // x = softmax(x) over n elements.
+  void (*softmax)(float *x, size_t n);
+
+  // gate_up rows hold alternating blocks of 16 gate and 16 up values ("blocked pairs");
+  // h[t*ldh + i] = silu(gate_i) * up_i for i < inner; h[inner ..< ldh] is left alone.
+  void (*swiglu)(const float *gate_up, size_t ld, size_t m, size_t inner, float *h, size_t ldh);
+
+  // For one query position, `heads` query heads q[h*ldq ..] sharing one key/value head:
+  // out[h*ldo ..] = softmax(scale * q.K) V.  Positions are taken in ascending order in fixed
+  // blocks, so the result does not depend on how a prompt was chunked.
+  void (*attention)(const float *q, size_t heads, size_t ldq, const fm_attention_span *span,
+                    float *out, size_t ldo);
+
+  // y[i] += a * x[i]
+  void (*multiply_add)(float a, const float *x, size_t n, float *y);
+  // y[i] = x[i] as IEEE half, rounded to nearest even.
+  void (*to_f16)(const float *x, size_t n, uint16_t *y);
+} fm_kernels;
+
+// The best level this processor and operating system support.
+fm_level fm_best_level(void);
+// The table of a level, or NULL where the processor lacks it.
+const fm_kernels *fm_kernels_at(fm_level level);
+
+// ## Layout, portable (packing and tests; not for hot loops)
+
+size_t fm_padded_columns(fm_scheme scheme, size_t columns);
+size_t fm_block_bytes(fm_scheme scheme, size_t columns);
+
+// Packs up to 16 rows of f32 (rows[r*ld + k]) into one block.  `search` looks for the scale
+// with the least squared error instead of taking the absolute maximum.
+// Returns the sum of squared errors over the valid rows and columns.
+double fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
+                     size_t columns, bool search, void *block);
+// Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
+void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
+                     float *rows, size_t ld);
+// One row of a blocked matrix as f32: what an embedding look-up needs.
+void fm_unpack_row(const fm_matrix *w, size_t row, float *out);
+
+// Rearranges GGUF Q4_0 / Q8_0 rows (row_stride bytes apart) into a q4 / q8 block, bit for bit.
+void fm_pack_block_q4_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                        size_t columns, void *block);
+void fm_pack_block_q8_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                        size_t columns, void *block);
+
+// Widening conversions of n little-endian elements.
+void fm_widen_bf16(const uint16_t *x, size_t n, float *y);
+void fm_widen_f16(const uint16_t *x, size_t n, float *y);
+
+#endif
