@@ -52,7 +52,11 @@ let package = Package(
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
-    .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
+    .testTarget(
+      name: "WeightStoreTests",
+      dependencies: [
+        "WeightStore", "Support", "CKernels", .product(name: "Logging", package: "swift-log"),
+      ]),
     .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore"]),
     .testTarget(
       name: "FlashMoETests",
