@@ -9,8 +9,21 @@ void fm_futex_wait(const uint32_t *word, uint32_t expected);
 // Wakes up to `count` sleepers of word.
 void fm_futex_wake(const uint32_t *word, int count);
 
-// open(2) with O_DIRECT | O_CLOEXEC | flags; Swift cannot call the variadic open everywhere.
+// A hint to the core that this is a spin loop.
+static inline void fm_pause(void) {
+#if defined(__x86_64__)
+  __builtin_ia32_pause();
+#elif defined(__aarch64__)
+  __asm__ volatile("yield");
+#endif
+}
+
+// open(2) with O_CLOEXEC added; Swift does not import the variadic form.
 int fm_open(const char *path, int flags, unsigned mode);
+// Processors the calling process may run on, at least 1.
+int fm_processor_count(void);
+// Names the calling thread for debuggers and top.
+void fm_name_thread(const char *name);
 // The value of O_DIRECT on this architecture.
 int fm_o_direct(void);
 

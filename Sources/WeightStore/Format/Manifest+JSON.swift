@@ -1,0 +1,103 @@
+import Support
+
+extension Manifest {
+  /// The document as written to disk; identical manifests give identical bytes.
+  public func serialized() -> [UInt8] {
+    var document = JSONObject()
+    document["format"] = .string(Self.formatName)
+    document["version"] = .integer(Self.formatVersion)
+    document["name"] = .string(name)
+    document["config"] = config
+    document["resident"] = .object([
+      "bytes": .integer(residentBytes),
+      "tensors": .array(residents.map(Self.encode)),
+    ])
+    document["layers"] = .array(layers.map(Self.encode))
+    document["companions"] = .array(
+      companions.map {
+        .object([
+          "name": .string($0.name), "bytes": .integer($0.bytes),
+          "checksum": .string($0.checksum.description),
+        ])
+      })
+    document["source"] = source
+    document["checksum"] = .string(Self.checksum(of: document).description)
+    return Array((JSONValue.object(document).serialized(pretty: true) + "\n").utf8)
+  }
+
+  /// Over the document without its own `checksum` member, in compact form.
+  private static func checksum(of document: JSONObject) -> Checksum {
+    Checksum(of: Array(JSONValue.object(document).serialized().utf8))
+  }
+
+  private static func encode(_ tensor: ResidentTensor) -> JSONValue {
+    var object: JSONObject = ["name": .string(tensor.name)]
+    encode(tensor.layout, into: &object)
+    object["offset"] = .integer(tensor.offset)
+    object["checksum"] = .string(tensor.checksum.description)
+    return .object(object)
+  }
+
+  private static func encode(_ layer: Layer) -> JSONValue {
+    .object([
+      "layer": .integer(layer.layer),
+      "stride": .integer(layer.record.stride),
+      "sections": .array(
+        layer.record.sections.map { section in
+          var object: JSONObject = ["name": .string(section.name)]
+          encode(section.layout, into: &object)
+          object["offset"] = .integer(section.offset)
+          return .object(object)
+        }),
+      "checksums": .array(layer.checksums.map { .string($0.description) }),
+    ])
+  }
+
+  private static func encode(_ layout: TensorLayout, into object: inout JSONObject) {
+    switch layout {
+    case .matrix(let matrix):
+      object["rows"] = .integer(matrix.rows)
+      object["columns"] = .integer(matrix.columns)
+      object["scheme"] = .string(matrix.scheme.rawValue)
+    case .vector(let count): object["count"] = .integer(count)
+    }
+  }
+
+  /// Reads and checks a manifest; geometry is recomputed, never believed.
+  ///
+  /// - Throws: `Failure` naming the file and the member: unknown format or version, a missing or
+  ///   mistyped member, a shape out of range, overlapping or misplaced tensors, a bad checksum.
+  public init(parsing bytes: [UInt8], subject: String) throws(Failure) {
+    let root = try JSONValue.parse(bytes, subject: subject)
+    let reader = ManifestReader(subject: subject)
+    var document = try reader.object(root, at: "document")
+    guard document["format"]?.string == Self.formatName else {
+      throw Failure(
+        .malformed, subject, at: "format", "not a FlashMoE store",
+        remedy: "Make one with 'flashmoe pack'")
+    }
+    let version = try reader.integer(root, "version", in: 0...Int.max)
+    guard version == Self.formatVersion else {
+      throw Failure(
+        .mismatch, subject, at: "version",
+        "format version \(version); this build reads version \(Self.formatVersion)",
+        remedy: "Pack the checkpoint again with this version")
+    }
+    let claimed = try reader.checksum(root["checksum"], at: "checksum")
+    document["checksum"] = nil
+    guard Self.checksum(of: document) == claimed else {
+      throw Failure(
+        .corrupt, subject, at: "checksum", "the manifest was changed after it was written",
+        remedy: "Restore it from a copy or pack again")
+    }
+    name = try reader.string(root, "name")
+    config = root["config"] ?? .null
+    guard config.object != nil else { throw reader.failure("config", "must be an object") }
+    let resident = root["resident"] ?? .null
+    residentBytes = try reader.integer(resident, "bytes", in: 0...(1 << 46), at: "resident.bytes")
+    residents = try reader.residents(resident["tensors"], fileBytes: residentBytes)
+    layers = try reader.layers(root["layers"])
+    companions = try reader.companions(root["companions"])
+    source = root["source"] ?? .null
+  }
+}

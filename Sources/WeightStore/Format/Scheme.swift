@@ -1,0 +1,72 @@
+import CKernels
+
+/// How the numbers of a matrix are stored.  The layouts are drawn in `CKernels.h` and in
+/// `docs/store-format.md`.
+public enum Scheme: String, Sendable, CaseIterable {
+  case f32, f16, bf16
+  /// 8-bit symmetric, groups of 32, f16 scale: what GGUF Q8_0 holds.
+  case q8
+  /// 4-bit symmetric, groups of 32, f16 scale: what GGUF Q4_0 holds.
+  case q4
+  /// 4-bit affine, groups of 64, bf16 scale and bias: what MLX 4-bit holds.
+  case q4a
+
+  /// Reads a scheme's name as users of other tools know it (`q4_0`, `Q8_0`, `fp16`, …).
+  public init?(userName: String) {
+    switch userName.lowercased() {
+    case "f32", "fp32", "float32": self = .f32
+    case "f16", "fp16", "float16": self = .f16
+    case "bf16", "bfloat16": self = .bf16
+    case "q8", "q8_0", "8bit": self = .q8
+    case "q4", "q4_0", "4bit", "q4s": self = .q4
+    case "q4a", "q4_affine", "mlx4": self = .q4a
+    default: return nil
+    }
+  }
+
+  public var kernelScheme: fm_scheme {
+    switch self {
+    case .f32: FM_F32
+    case .f16: FM_F16
+    case .bf16: FM_BF16
+    case .q8: FM_Q8
+    case .q4: FM_Q4
+    case .q4a: FM_Q4A
+    }
+  }
+
+  /// Columns that share a scale; padding is to a multiple of it.
+  public var columnUnit: Int {
+    switch self {
+    case .f32: 1
+    case .f16, .bf16: 2
+    case .q8, .q4: 32
+    case .q4a: 64
+    }
+  }
+
+  /// Whether int8 activations can be used with it.
+  public var isQuantized: Bool { self == .q8 || self == .q4 || self == .q4a }
+
+  /// Storage per weight, scales included, padding not.
+  public var bitsPerWeight: Double {
+    switch self {
+    case .f32: 32
+    case .f16, .bf16: 16
+    case .q8: 8.5
+    case .q4, .q4a: 4.5
+    }
+  }
+
+  /// One line for `info` and `--help`.
+  public var summary: String {
+    switch self {
+    case .f32: "32-bit float"
+    case .f16: "16-bit float"
+    case .bf16: "bfloat16"
+    case .q8: "8-bit symmetric, group 32"
+    case .q4: "4-bit symmetric, group 32"
+    case .q4a: "4-bit affine, group 64"
+    }
+  }
+}
