@@ -48,12 +48,14 @@ let package = Package(
         .product(name: "Logging", package: "swift-log"),
       ]),
 
-    .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    // What several test targets share: fixtures, random numbers, mutation of hostile input.
+    .target(name: "TestSupport", dependencies: ["Support"], path: "Tests/TestSupport"),
+    .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
     .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
-    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore"]),
+    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
     .testTarget(
       name: "FlashMoETests",
       dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),

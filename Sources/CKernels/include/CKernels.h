@@ -132,6 +132,10 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns);
 // Returns the sum of squared errors over the valid rows and columns.
 double fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
                      size_t columns, bool search, void *block);
+// The same with one level's instructions; every level gives the same bytes.  Returns -1 and
+// writes nothing where the processor lacks the level.
+double fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                        size_t valid_rows, size_t columns, bool search, void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
                      float *rows, size_t ld);

@@ -29,7 +29,7 @@ public final class WorkerPool: Sendable {
     let stopping = SharedState.makeWord()
     let barrierArrivals = SharedState.makeWord()
     let barrierPhase = SharedState.makeWord()
-    var body: (@Sendable (Int) -> Void)? = nil
+    var body: ((Int) -> Void)? = nil
 
     /// A cache line of its own for each word, so that workers do not disturb each other.
     private static func makeWord() -> Word {
@@ -89,7 +89,10 @@ public final class WorkerPool: Sendable {
   }
 
   /// Runs `body(threadIndex)` once on every thread and returns when all have finished.
-  public func run(_ body: @Sendable (_ threadIndex: Int) -> Void) {
+  ///
+  /// The closure is not `@Sendable`, because regions share raw pointers: it must write only what
+  /// belongs to its thread index between barriers.
+  public func run(_ body: (_ threadIndex: Int) -> Void) {
     guard threadCount > 1 else { return body(0) }
     withoutActuallyEscaping(body) { escaping in
       shared.pointee.body = escaping

@@ -1,0 +1,135 @@
+extension ExpertCache {
+  /// How unwelcome evicting a slot is; lower goes first.
+  private enum Reluctance: Int {
+    case none
+    /// A speculative record whose layer has not begun yet.
+    case awaited
+    /// The open request will come to it.
+    case needed
+  }
+
+  /// A slot for a record the router asked for, or nil when all are pinned, filling or spared.
+  func demandSlot(forRecord record: Int) -> Int? {
+    let own = partition.ownSlots(layer: requestLayer)
+    let transit = partition.transitSlots
+    if freeCount > 0 {
+      if let slot = freeSlot(in: own) ?? freeSlot(in: transit) { return slot }
+    }
+    let spareNeeded = heldMisses >= readAheadFloor
+    if partition.isGlobal {
+      // A pass over a whole layer replaces its own records once it holds its share; otherwise a
+      // pass over all layers would be a cycle longer than the cache.
+      if requestOrder == .request, residentCount[requestLayer] >= share,
+        let slot = victim(in: own, onlyLayer: Int32(requestLayer), most: .none)
+      {
+        return slot
+      }
+      return victim(in: own, most: spareNeeded ? .awaited : .needed)
+    }
+    // A record enters its layer's own slots when it is worth more than one there.
+    if let slot = victim(in: own, most: .none), worthOfSlot[slot] < policy.worth(record) {
+      return slot
+    }
+    return victim(in: transit, most: .awaited) ?? victim(in: own, most: .awaited)
+      ?? (spareNeeded ? nil : victim(in: transit, most: .needed) ?? victim(in: own, most: .needed))
+  }
+
+  func freeSlot(in range: Range<Int>) -> Int? {
+    for slot in range where fill[slot] == .free { return slot }
+    return nil
+  }
+
+  /// The least worthy evictable slot; of those the request will come to, the last in its order.
+  private func victim(in range: Range<Int>, onlyLayer: Int32 = -1, most: Reluctance) -> Int? {
+    var best: Int?
+    var bestReluctance = most.rawValue
+    var bestWorth = Double.infinity
+    var bestUse = Int.max
+    for slot in range where fill[slot] == .ready && pins[slot] == 0 {
+      if onlyLayer >= 0, layerOfSlot[slot] != onlyLayer { continue }
+      let record = Int(recordOfSlot[slot])
+      var reluctance = Reluctance.none
+      var worth = worthOfSlot[slot]
+      if neededByRequest[record] == request {
+        reluctance = .needed
+        worth = -Double(positionOfRecord[record])
+      } else if awaitedBegin[slot] == layerBegins[Int(layerOfSlot[slot])] {
+        reluctance = .awaited
+      }
+      guard reluctance.rawValue <= bestReluctance else { continue }
+      if best == nil || reluctance.rawValue < bestReluctance
+        || (worth, lastUseOfSlot[slot]) < (bestWorth, bestUse)
+      {
+        best = slot
+        bestReluctance = reluctance.rawValue
+        bestWorth = worth
+        bestUse = lastUseOfSlot[slot]
+      }
+    }
+    return best
+  }
+
+  // MARK: Speculation
+
+  /// A new prediction: its experts are protected from each other's reads.
+  public mutating func predict(layer: Int, experts: UnsafeBufferPointer<Int32>) {
+    prediction += 1
+    for expert in experts {
+      let record = recordBase[layer] + Int(expert)
+      predictedIn[record] = prediction
+      let slot = Int(slotOfRecord[record])
+      if slot >= 0 { awaitedBegin[slot] = layerBegins[layer] }
+    }
+  }
+
+  /// Takes a slot for a predicted record: free, or one whose record was neither demanded in this
+  /// token nor predicted now, and never a transit slot.
+  ///
+  /// - Returns: nil when it is cached already or no slot may be taken.
+  public mutating func placeSpeculative(layer: Int, expert: Int) -> CacheDecision.Miss? {
+    let record = recordBase[layer] + expert
+    guard slotOfRecord[record] < 0 else { return nil }
+    let own = partition.ownSlots(layer: layer)
+    let free = freeCount > 0 ? freeSlot(in: own) : nil
+    guard let slot = free ?? speculativeVictim(in: own) else { return nil }
+    let evicted = evict(slot)
+    occupy(slot, with: record, layer: layer)
+    isSpeculated[slot] = true
+    awaitedBegin[slot] = layerBegins[layer]
+    return CacheDecision.Miss(position: -1, record: record, slot: slot, evicted: evicted)
+  }
+
+  private func speculativeVictim(in range: Range<Int>) -> Int? {
+    var best: Int?
+    for slot in range where fill[slot] == .ready && pins[slot] == 0 {
+      let record = Int(recordOfSlot[slot])
+      if tokenOfSlot[slot] == time.token || predictedIn[record] == prediction
+        || neededByRequest[record] == request
+        || awaitedBegin[slot] == layerBegins[Int(layerOfSlot[slot])]
+      {
+        continue
+      }
+      if let current = best {
+        if (worthOfSlot[slot], lastUseOfSlot[slot]) >= (worthOfSlot[current], lastUseOfSlot[current])
+        {
+          continue
+        }
+      }
+      best = slot
+    }
+    return best
+  }
+
+  // MARK: Warm fill
+
+  /// Takes a free slot at start; nil when the record is cached or its layer has no free slot.
+  public mutating func placeWarm(layer: Int, expert: Int, popularity: Double) -> Int? {
+    let record = recordBase[layer] + expert
+    guard slotOfRecord[record] < 0, freeCount > 0,
+      let slot = freeSlot(in: partition.ownSlots(layer: layer))
+    else { return nil }
+    seed(record, popularity: popularity)
+    occupy(slot, with: record, layer: layer)
+    return slot
+  }
+}

@@ -1,0 +1,366 @@
+import Glibc
+import Support
+
+/// Splits record reads into pieces, keeps a bounded number in flight, puts demand ahead of
+/// speculation, and retries what may be retried.
+///
+/// A slot has at most one read at a time, so a read is named by its slot.  Finished reads wait in
+/// `outcomes` for their owner; nothing is called back.
+struct ReadScheduler: ~Copyable {
+  enum Origin {
+    case demand, speculation, warmFill
+  }
+
+  /// How a slot's read ended.
+  enum Outcome {
+    case landed
+    /// It was cancelled and its last piece has come back.
+    case abandoned
+    /// An errno, or 0 for a file that ends too early.
+    case failed(code: Int32, offset: Int)
+  }
+
+  private struct SlotRead {
+    var layer = 0
+    var expert = 0
+    var offset = 0
+    var bytes = 0
+    var issuedBytes = 0
+    var outstandingPieces = 0
+    var origin = Origin.demand
+    var isDemand = false
+    var isActive = false
+    var isAbandoned = false
+    var hasFailed = false
+    var errorCode: Int32 = 0
+    var errorOffset = 0
+  }
+
+  private struct Piece {
+    var slot = 0
+    /// Inside the record.
+    var offset = 0
+    var bytes = 0
+    var retries = 0
+  }
+
+  /// EAGAIN, EINTR and reads that make no progress, for one piece.
+  private static let retryLimit = 100
+  /// Speculation starts when no more demand pieces than this are in flight.
+  private static let quietPieces = 2
+
+  private let reader: RecordReader
+  private let files: LayerFiles
+  private let arena: SlotArena
+  private let pieceBytes: Int
+  private var faults: ReadFaultPlan
+  private let hasFaults: Bool
+
+  private var reads: [SlotRead]
+  private var pieces: [Piece]
+  private var freePieces: IndexQueue
+  private var retryPieces: IndexQueue
+  private var demandQueue: IndexQueue
+  private var speculativeQueue: IndexQueue
+  private var finished: IndexQueue
+  private let completions: UnsafeMutableBufferPointer<ReadCompletion>
+
+  private(set) var piecesInFlight = 0
+  private var demandPiecesInFlight = 0
+  private(set) var activeReads = 0
+  private(set) var activeSpeculations = 0
+  private var activeDemands = 0
+  private var demandSince: UInt64 = 0
+  private var demandBusyTotal: UInt64 = 0
+
+  private(set) var demandBytes = 0
+  private(set) var speculativeBytes = 0
+  private(set) var warmBytes = 0
+  private(set) var completedReads = 0
+
+  init(
+    reader: RecordReader, files: LayerFiles, arena: SlotArena, depth: Int, pieceBytes: Int,
+    faults: ReadFaultPlan
+  ) {
+    self.reader = reader
+    self.files = files
+    self.arena = arena
+    self.pieceBytes = pieceBytes
+    self.faults = faults
+    hasFaults = !faults.faults.isEmpty
+    reads = Array(repeating: SlotRead(), count: arena.slotCount)
+    pieces = Array(repeating: Piece(), count: depth)
+    freePieces = IndexQueue(capacity: depth)
+    for piece in 0..<depth { freePieces.append(piece) }
+    retryPieces = IndexQueue(capacity: depth)
+    demandQueue = IndexQueue(capacity: arena.slotCount)
+    speculativeQueue = IndexQueue(capacity: arena.slotCount)
+    finished = IndexQueue(capacity: arena.slotCount)
+    completions = .allocate(capacity: depth)
+  }
+
+  deinit { completions.deallocate() }
+
+  // MARK: What to read
+
+  /// Starts the read of a whole record into its slot.
+  mutating func start(
+    slot: Int, layer: Int, expert: Int, offset: Int, bytes: Int, origin: Origin
+  ) {
+    precondition(!reads[slot].isActive, "a slot has one read at a time")
+    reads[slot] = SlotRead(
+      layer: layer, expert: expert, offset: offset, bytes: bytes, origin: origin,
+      isDemand: origin != .speculation, isActive: true)
+    activeReads += 1
+    if origin == .speculation {
+      activeSpeculations += 1
+      speculativeQueue.append(slot)
+    } else {
+      demandBegan()
+      demandQueue.append(slot)
+    }
+  }
+
+  /// The router asked for a record that is being read: it is not speculative or abandoned any more.
+  mutating func adopt(slot: Int) {
+    guard reads[slot].isActive else { return }
+    let isComplete = reads[slot].issuedBytes == reads[slot].bytes
+    if reads[slot].isAbandoned {
+      reads[slot].isAbandoned = false
+      if !isComplete { demandQueue.append(slot) }
+    }
+    if !reads[slot].isDemand {
+      reads[slot].isDemand = true
+      activeSpeculations -= 1
+      demandPiecesInFlight += reads[slot].outstandingPieces
+      demandBegan()
+      if !isComplete {
+        speculativeQueue.remove(slot)
+        demandQueue.append(slot)
+      }
+    }
+  }
+
+  /// Nobody waits for this demand read any more.  Pieces that were not issued never will be; the
+  /// slot is its own again when `nextOutcome` says so.
+  mutating func abandon(slot: Int) {
+    guard reads[slot].isActive, reads[slot].isDemand, !reads[slot].hasFailed,
+      reads[slot].issuedBytes < reads[slot].bytes
+    else { return }
+    demandQueue.remove(slot)
+    reads[slot].isAbandoned = true
+    finishIfDone(slot)
+  }
+
+  /// Drops speculative reads of which no piece has been issued; they end as abandoned.
+  mutating func abandonQueuedSpeculation() {
+    for _ in 0..<speculativeQueue.count {
+      guard let slot = speculativeQueue.popFirst() else { return }
+      if reads[slot].issuedBytes > 0 {
+        speculativeQueue.append(slot)
+      } else {
+        reads[slot].isAbandoned = true
+        finishIfDone(slot)
+      }
+    }
+  }
+
+  /// Whether speculation would not be in demand's way now.
+  var isQuiet: Bool {
+    demandQueue.isEmpty && retryPieces.isEmpty && demandPiecesInFlight <= Self.quietPieces
+      && !freePieces.isEmpty
+  }
+
+  // MARK: Reading
+
+  /// Issues pieces while there is room: retries, then demand, then speculation.
+  mutating func pump() throws(SystemError) {
+    while let piece = retryPieces.first {
+      guard issue(piece) else { break }
+      _ = retryPieces.popFirst()
+    }
+    while let slot = demandQueue.first, issueNextPiece(of: slot) {
+      if reads[slot].issuedBytes == reads[slot].bytes || reads[slot].hasFailed {
+        _ = demandQueue.popFirst()
+      }
+    }
+    if demandQueue.isEmpty {
+      while let slot = speculativeQueue.first, issueNextPiece(of: slot) {
+        if reads[slot].issuedBytes == reads[slot].bytes || reads[slot].hasFailed {
+          _ = speculativeQueue.popFirst()
+        }
+      }
+    }
+    let code = reader.flush()
+    if code != 0 { throw SystemError(code: code) }
+  }
+
+  /// - Returns: false when there is no room for another piece.
+  private mutating func issueNextPiece(of slot: Int) -> Bool {
+    if reads[slot].hasFailed { return true }
+    guard let piece = freePieces.first else { return false }
+    let offset = reads[slot].issuedBytes
+    let bytes = min(pieceBytes, reads[slot].bytes - offset)
+    pieces[piece] = Piece(slot: slot, offset: offset, bytes: bytes)
+    guard issue(piece) else { return false }
+    _ = freePieces.popFirst()
+    reads[slot].issuedBytes += bytes
+    reads[slot].outstandingPieces += 1
+    if reads[slot].isDemand { demandPiecesInFlight += 1 }
+    return true
+  }
+
+  private mutating func issue(_ piece: Int) -> Bool {
+    let slot = pieces[piece].slot
+    let queued = reader.queue(
+      ReadOperation(
+        piece: piece, file: reads[slot].layer, slot: slot,
+        offset: reads[slot].offset + pieces[piece].offset, bytes: pieces[piece].bytes,
+        destination: arena.slot(slot) + pieces[piece].offset))
+    if queued { piecesInFlight += 1 }
+    return queued
+  }
+
+  /// Takes completions; with `wait`, sleeps in the kernel until one arrives or a signal does.
+  mutating func reap(wait: Bool) throws(SystemError) {
+    guard piecesInFlight > 0 else { return }
+    let count = reader.collect(into: completions, wait: wait)
+    guard count >= 0 else { throw SystemError(code: Int32(-count)) }
+    for index in 0..<count {
+      piecesInFlight -= 1
+      complete(completions[index].piece, completions[index].result)
+    }
+  }
+
+  private mutating func complete(_ piece: Int, _ completion: Int) {
+    let slot = pieces[piece].slot
+    var result = completion
+    if hasFaults { result = injected(piece, result) }
+    completedReads += 1
+    // The record is lost already; only its pieces have to come home.
+    if reads[slot].hasFailed { return finishPiece(piece) }
+    if result == pieces[piece].bytes {
+      account(slot, result)
+      return finishPiece(piece)
+    }
+    if result > 0 {
+      let progress = result / RecordLayout.alignment * RecordLayout.alignment
+      account(slot, progress)
+      pieces[piece].offset += progress
+      pieces[piece].bytes -= progress
+      if progress > 0 { pieces[piece].retries = 0 }
+      if retry(piece) { return }
+      return fail(piece, 0)
+    }
+    let code = Int32(-result)
+    if code == EINTR || code == EAGAIN, retry(piece) { return }
+    fail(piece, code)
+  }
+
+  private mutating func retry(_ piece: Int) -> Bool {
+    guard pieces[piece].retries < Self.retryLimit else { return false }
+    pieces[piece].retries += 1
+    // A resource that is short for more than a moment: give it time.
+    if pieces[piece].retries > 4 { usleep(500) }
+    retryPieces.append(piece)
+    return true
+  }
+
+  private mutating func fail(_ piece: Int, _ code: Int32) {
+    let slot = pieces[piece].slot
+    reads[slot].hasFailed = true
+    reads[slot].errorCode = code
+    reads[slot].errorOffset = reads[slot].offset + pieces[piece].offset
+    demandQueue.remove(slot)
+    speculativeQueue.remove(slot)
+    finishPiece(piece)
+  }
+
+  private mutating func finishPiece(_ piece: Int) {
+    let slot = pieces[piece].slot
+    freePieces.append(piece)
+    reads[slot].outstandingPieces -= 1
+    if reads[slot].isDemand { demandPiecesInFlight -= 1 }
+    finishIfDone(slot)
+  }
+
+  private mutating func finishIfDone(_ slot: Int) {
+    guard reads[slot].isActive, reads[slot].outstandingPieces == 0 else { return }
+    guard
+      reads[slot].issuedBytes == reads[slot].bytes || reads[slot].hasFailed
+        || reads[slot].isAbandoned
+    else { return }
+    reads[slot].isActive = false
+    activeReads -= 1
+    if reads[slot].isDemand { demandEnded() } else { activeSpeculations -= 1 }
+    if !files.isDirect {
+      files.dropPages(
+        layer: reads[slot].layer, offset: reads[slot].offset, bytes: reads[slot].issuedBytes)
+    }
+    finished.append(slot)
+  }
+
+  /// A read that has ended since the last call.
+  mutating func nextOutcome() -> (slot: Int, outcome: Outcome)? {
+    guard let slot = finished.popFirst() else { return nil }
+    if reads[slot].isAbandoned { return (slot, .abandoned) }
+    if reads[slot].hasFailed {
+      return (slot, .failed(code: reads[slot].errorCode, offset: reads[slot].errorOffset))
+    }
+    return (slot, .landed)
+  }
+
+  // MARK: Accounts
+
+  private mutating func account(_ slot: Int, _ bytes: Int) {
+    switch reads[slot].origin {
+    case .demand: demandBytes += bytes
+    case .speculation: speculativeBytes += bytes
+    case .warmFill: warmBytes += bytes
+    }
+  }
+
+  mutating func resetAccounts() {
+    demandBytes = 0
+    speculativeBytes = 0
+    warmBytes = 0
+    completedReads = 0
+  }
+
+  /// Nanoseconds in which at least one demand read was outstanding.
+  func demandBusyNanoseconds(at now: UInt64) -> UInt64 {
+    demandBusyTotal + (activeDemands > 0 ? now - demandSince : 0)
+  }
+
+  private mutating func demandBegan() {
+    if activeDemands == 0 { demandSince = Clock.nanoseconds() }
+    activeDemands += 1
+  }
+
+  private mutating func demandEnded() {
+    activeDemands -= 1
+    if activeDemands == 0 { demandBusyTotal += Clock.nanoseconds() - demandSince }
+  }
+
+  /// The fault a test planned for this completion, as the system would have shown it.
+  private mutating func injected(_ piece: Int, _ result: Int) -> Int {
+    let slot = pieces[piece].slot
+    guard let effect = faults.effect(layer: reads[slot].layer, expert: reads[slot].expert) else {
+      return result
+    }
+    switch effect {
+    case .error(let code): return -Int(code)
+    case .short(let bytes):
+      let shown = min(bytes, max(result, 0))
+      // What did not arrive must not look as if it had.
+      let rest = UnsafeMutableRawBufferPointer(
+        start: arena.slot(slot) + pieces[piece].offset + shown, count: pieces[piece].bytes - shown)
+      for index in rest.indices { rest[index] = 0xA5 }
+      return shown
+    case .flippedBit(let byte, let bit):
+      let place = arena.slot(slot) + pieces[piece].offset + byte
+      place.storeBytes(of: place.load(as: UInt8.self) ^ (1 << UInt8(bit)), as: UInt8.self)
+      return result
+    }
+  }
+}
