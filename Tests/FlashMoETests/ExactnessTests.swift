@@ -8,15 +8,16 @@ import WeightStore
 @Suite struct ExactnessTests {
   /// A way of running that must not matter.
   struct Variant: Sendable, CustomStringConvertible {
-    var description: String
+    var name: String
     var change: @Sendable (inout EngineOptions) -> Void
     var chunk: Int?
+    var description: String { name }
 
     init(
-      _ description: String, chunk: Int? = nil,
+      _ name: String, chunk: Int? = nil,
       _ change: @escaping @Sendable (inout EngineOptions) -> Void = { _ in }
     ) {
-      self.description = description
+      self.name = name
       self.chunk = chunk
       self.change = change
     }
