@@ -42,7 +42,7 @@ struct FlashMoECommand: AsyncParsableCommand {
         try command.run()
       }
     } catch {
-      exit(ErrorReport(error).print())
+      Glibc.exit(ErrorReport(error).print())
     }
   }
 }

@@ -72,15 +72,21 @@ public struct SafetensorsWriter: ~Copyable {
     guard !FileSystem.isDirectory(path) else {
       throw Failure(.io, path, "is a directory", remedy: "Name a file")
     }
-    file = try File(temporary, .truncate)
+    file = try Self.create(temporary, header: length + text, byteCount: base + end)
+  }
+
+  private static func create(_ path: String, header: [UInt8], byteCount: Int) throws(Failure)
+    -> File
+  {
+    let file = try File(path, .truncate)
     do throws(Failure) {
-      try Self.put(length + text, file, at: 0)
-      try file.truncate(to: base + end)
+      try put(header, file, at: 0)
+      try file.truncate(to: byteCount)
     } catch {
-      unlink(temporary)
-      // The deinitializer does not run for a value that was never made whole.
+      unlink(path)
       throw error
     }
+    return file
   }
 
   private static func put(_ bytes: [UInt8], _ file: borrowing File, at offset: Int) throws(Failure) {

@@ -47,8 +47,10 @@ enum DemoStore {
 
   private static func executablePath() throws(Failure) -> String {
     var buffer = [UInt8](repeating: 0, count: Int(PATH_MAX))
-    let count = buffer.withUnsafeMutableBytes {
-      readlink("/proc/self/exe", $0.baseAddress?.assumingMemoryBound(to: CChar.self), $0.count)
+    let count = buffer.withUnsafeMutableBytes { bytes in
+      bytes.withMemoryRebound(to: CChar.self) { text in
+        text.baseAddress.map { readlink("/proc/self/exe", $0, text.count) } ?? -1
+      }
     }
     guard count > 0 else { throw Failure.system("/proc/self/exe", "cannot read the link", errno) }
     return String(decoding: buffer[..<count], as: UTF8.self)

@@ -27,7 +27,7 @@ enum Interruption {
 
   private static func install() -> Bool {
     var ends: [Int32] = [-1, -1]
-    guard pipe2(&ends, O_CLOEXEC) == 0 else { return false }
+    guard pipe(&ends) == 0 else { return false }
     interruptPipe = ends[1]
     let reader = ends[0]
     thread.enqueue {
