@@ -24,14 +24,18 @@ struct SamplingArguments: ParsableArguments {
   var repetitionPenalty: Float = 1
 
   @Option(
-    name: .customLong("repeat-last-n"),
+    name: .customLong("repeat-last-n"), parsing: .unconditional,
     help: ArgumentHelp("Recent tokens that penalties look at; -1 is all.", valueName: "n"))
   var penaltyWindow = 64
 
-  @Option(help: ArgumentHelp("Subtracted once from tokens that occurred.", valueName: "x"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Subtracted once from tokens that occurred.", valueName: "x"))
   var presencePenalty: Float = 0
 
-  @Option(help: ArgumentHelp("Subtracted for every time a token occurred.", valueName: "x"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("Subtracted for every time a token occurred.", valueName: "x"))
   var frequencyPenalty: Float = 0
 
   @Option(

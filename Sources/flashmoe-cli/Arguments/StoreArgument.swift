@@ -13,12 +13,12 @@ struct StoreArgument: ParsableArguments {
     completion: .directory)
   var store: String?
 
-  var isDemo: Bool { store == nil }
-
-  func open() throws(Failure) -> Store {
-    if let store { return try Store(opening: store) }
-    return try Store(opening: try DemoStore.path())
+  func path() throws(Failure) -> String {
+    if let store { return store }
+    return try DemoStore.path()
   }
+
+  func open() throws(Failure) -> Store { try Store(opening: try path()) }
 }
 
 /// Where the demo model's store lies.

@@ -17,15 +17,19 @@ struct ChatCommand: AsyncParsableCommand {
 
   @OptionGroup var model: StoreArgument
 
-  @Option(help: ArgumentHelp("What the model is told before the first turn.", valueName: "text"))
+  @Option(
+    parsing: .unconditional,
+    help: ArgumentHelp("What the model is told before the first turn.", valueName: "text"))
   var system: String?
 
   @Option(
-    name: [.customShort("n"), .customLong("tokens")],
+    name: [.customShort("n"), .customLong("tokens")], parsing: .unconditional,
     help: ArgumentHelp("Tokens of an answer at most; -1 is up to the context.", valueName: "n"))
   var tokenCount = 512
 
-  @Option(help: ArgumentHelp("Text that ends an answer; may be given often.", valueName: "text"))
+  @Option(
+    parsing: .unconditionalSingleValue,
+    help: ArgumentHelp("Text that ends an answer; may be given often.", valueName: "text"))
   var stop: [String] = []
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments

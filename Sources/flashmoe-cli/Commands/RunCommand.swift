@@ -20,7 +20,7 @@ struct RunCommand: AsyncParsableCommand {
   @OptionGroup var model: StoreArgument
 
   @Option(
-    name: [.customShort("p"), .customLong("prompt")],
+    name: [.customShort("p"), .customLong("prompt")], parsing: .unconditional,
     help: ArgumentHelp("The prompt, taken as it is; '-' reads stdin.", valueName: "text"))
   var prompt: String?
 
@@ -36,11 +36,12 @@ struct RunCommand: AsyncParsableCommand {
   var ids: [Int32]?
 
   @Option(
-    name: [.customShort("n"), .customLong("tokens")],
+    name: [.customShort("n"), .customLong("tokens")], parsing: .unconditional,
     help: ArgumentHelp("Tokens to generate; -1 goes on until the context is full.", valueName: "n"))
   var tokenCount = 128
 
   @Option(
+    parsing: .unconditionalSingleValue,
     help: ArgumentHelp("Text that ends the generation; may be given often.", valueName: "text"))
   var stop: [String] = []
 
