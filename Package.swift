@@ -43,7 +43,7 @@ let package = Package(
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE",
+        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
