@@ -54,11 +54,19 @@ let package = Package(
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
-    .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
+    .testTarget(
+      name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels", "TestSupport"]),
     .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
     .testTarget(
       name: "FlashMoETests",
-      dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),
+      dependencies: [
+        "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "CKernels",
+        "TestSupport", "pack-victim",
+      ]),
+    // A packer for tests to kill.
+    .executableTarget(
+      name: "pack-victim", dependencies: ["FlashMoE", "WeightStore", "Support"],
+      path: "Tests/PackVictim"),
     .testTarget(name: "CommandLineTests", dependencies: ["FlashMoE", "Support", "Checkpoints"]),
   ],
   swiftLanguageModes: [.v6],

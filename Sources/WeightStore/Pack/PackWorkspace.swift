@@ -142,6 +142,9 @@ struct PackWorkspace: ~Copyable {
     try FileSystem.synchronizeDirectory(FileSystem.parent(of: output))
   }
 
+  /// Leaves nothing behind where nothing was done.
+  func abandon() { try? FileSystem.remove(partial) }
+
   /// Removes entries of the unfinished store that the plan does not have.
   func removeStrangers(_ known: Set<String>) throws(Failure) {
     for name in try FileSystem.list(store) where name != "experts" && !known.contains(name) {
