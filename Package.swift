@@ -67,8 +67,12 @@ let package = Package(
       name: "FlashMoETests",
       dependencies: [
         "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "TestSupport",
-        "CKernels", .product(name: "Logging", package: "swift-log"),
+        "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
       ]),
+    // A packer for tests to kill.
+    .executableTarget(
+      name: "pack-victim", dependencies: ["FlashMoE", "WeightStore", "Support"],
+      path: "Tests/PackVictim"),
     .testTarget(
       name: "CommandLineTests",
       dependencies: ["FlashMoE", "Support", "Checkpoints", "TestSupport", "flashmoe-cli"]),

@@ -43,7 +43,7 @@ struct PackWorkspace: ~Copyable {
     guard overwrites else {
       throw Failure(
         .usage, output, "exists already",
-        remedy: "Give another name, delete it, or ask for it to be overwritten")
+        remedy: "Give another name, or --overwrite to replace it")
     }
     // Only a store is ever replaced: a mistyped path must not cost somebody's directory.
     guard FileSystem.exists(output + "/" + Manifest.fileName) else {
@@ -91,7 +91,7 @@ struct PackWorkspace: ~Copyable {
         throw Failure(
           .mismatch, partial,
           "holds an unfinished pack of \"\(foundName)\" with another source, scheme or version",
-          remedy: "Delete this directory, or ask for unfinished work to be discarded")
+          remedy: "Delete this directory, or give --restart to throw it away")
       }
       return try PackJournal.resume(journalPath, unitCount: unitCount)
     }
@@ -141,6 +141,9 @@ struct PackWorkspace: ~Copyable {
     try FileSystem.remove(partial)
     try FileSystem.synchronizeDirectory(FileSystem.parent(of: output))
   }
+
+  /// Leaves nothing behind where nothing was done.
+  func abandon() { try? FileSystem.remove(partial) }
 
   /// Removes entries of the unfinished store that the plan does not have.
   func removeStrangers(_ known: Set<String>) throws(Failure) {

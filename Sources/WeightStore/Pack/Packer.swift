@@ -30,7 +30,10 @@ public enum Packer {
       fingerprint: plan.fingerprint(), name: plan.name, unitCount: units.units.count,
       discards: options.discardsPartial)
     let finished = journal.entries
-    try checkSpace(plan, units, workspace, options)
+    do throws(Failure) { try checkSpace(plan, units, workspace, options) } catch {
+      if finished.isEmpty { workspace.abandon() }
+      throw error
+    }
     try workspace.prepare(units.files)
 
     let run = PackRun(
