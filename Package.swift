@@ -55,7 +55,7 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
     .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
     .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
-    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore"]),
+    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
     .testTarget(
       name: "FlashMoETests",
       dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),
