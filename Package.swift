@@ -43,7 +43,7 @@ let package = Package(
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE",
+        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -53,13 +53,25 @@ let package = Package(
     .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
-    .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
-    .testTarget(name: "WeightStoreTests", dependencies: ["WeightStore", "Support", "CKernels"]),
-    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
+    .testTarget(
+      name: "TokenizationTests", dependencies: ["Tokenization", "Support", "TestSupport"]),
+    .testTarget(
+      name: "WeightStoreTests",
+      dependencies: [
+        "WeightStore", "Support", "CKernels", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(
+      name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
     .testTarget(
       name: "FlashMoETests",
-      dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["FlashMoE", "Support", "Checkpoints"]),
+      dependencies: [
+        "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "TestSupport",
+        "CKernels", .product(name: "Logging", package: "swift-log"),
+      ]),
+    .testTarget(
+      name: "CommandLineTests",
+      dependencies: ["FlashMoE", "Support", "Checkpoints", "TestSupport", "flashmoe-cli"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu17

@@ -8,6 +8,12 @@ extension ExpertCache {
     case needed
   }
 
+  private enum Source {
+    case any
+    case layer(Int)
+    case layersAboveShare
+  }
+
   /// A slot for a record the router asked for, or nil when all are pinned, filling or spared.
   func demandSlot(forRecord record: Int) -> Int? {
     let own = partition.ownSlots(layer: requestLayer)
@@ -17,14 +23,15 @@ extension ExpertCache {
     }
     let spareNeeded = heldMisses >= readAheadFloor
     if partition.isGlobal {
+      guard requestOrder == .request else { return victim(in: own, most: .needed) }
       // A pass over a whole layer replaces its own records once it holds its share; otherwise a
       // pass over all layers would be a cycle longer than the cache.
-      if requestOrder == .request, residentCount[requestLayer] >= share,
-        let slot = victim(in: own, onlyLayer: Int32(requestLayer), most: .none)
-      {
-        return slot
+      if residentCount[requestLayer] >= share {
+        let slot = victim(in: own, from: .layer(requestLayer), most: .none)
+        if slot != nil || spareNeeded { return slot }
       }
-      return victim(in: own, most: spareNeeded ? .awaited : .needed)
+      return victim(in: own, from: .layersAboveShare, most: .none)
+        ?? victim(in: own, most: spareNeeded ? .awaited : .needed)
     }
     // A record enters its layer's own slots when it is worth more than one there.
     if let slot = victim(in: own, most: .none), worthOfSlot[slot] < policy.worth(record) {
@@ -40,13 +47,20 @@ extension ExpertCache {
   }
 
   /// The least worthy evictable slot; of those the request will come to, the last in its order.
-  private func victim(in range: Range<Int>, onlyLayer: Int32 = -1, most: Reluctance) -> Int? {
+  private func victim(
+    in range: Range<Int>, from source: Source = .any, most: Reluctance
+  ) -> Int? {
     var best: Int?
     var bestReluctance = most.rawValue
     var bestWorth = Double.infinity
     var bestUse = Int.max
     for slot in range where fill[slot] == .ready && pins[slot] == 0 {
-      if onlyLayer >= 0, layerOfSlot[slot] != onlyLayer { continue }
+      switch source {
+      case .any: break
+      case .layer(let layer): if Int(layerOfSlot[slot]) != layer { continue }
+      case .layersAboveShare:
+        if residentCount[Int(layerOfSlot[slot])] <= share { continue }
+      }
       let record = Int(recordOfSlot[slot])
       var reluctance = Reluctance.none
       var worth = worthOfSlot[slot]

@@ -52,13 +52,16 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   var request = 1
   var requestLayer = 0
   var requestOrder = DeliveryOrder.completion
+  /// Demands before this request.
+  var requestSequence = 0
   var requestRecords: [Int32]
   var isPlaced: [Bool]
   var placedCount = 0
   var cursor = 0
   var residentsTaken = false
   var heldMisses = 0
-  /// In request order: misses held before cached records that come later are spared.
+  /// In request order: from so many held misses on, cached records that come later are spared
+  /// and a layer with its share waits for its own releases.
   let readAheadFloor: Int
   /// Slots ÷ layers: what a layer keeps of a pass in request order.
   let share: Int
@@ -97,8 +100,8 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     requestRecords = []
     requestRecords.reserveCapacity(largest)
     isPlaced = Array(repeating: false, count: largest)
-    readAheadFloor = max(1, min(readAheadRecords, slots / 2))
     share = slots / max(1, layerExperts.count)
+    readAheadFloor = max(1, min(readAheadRecords, max(2, share / 2), slots / 2))
   }
 
   public func record(layer: Int, expert: Int) -> Int { recordBase[layer] + expert }
@@ -150,6 +153,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
       requestRecords.append(Int32(record))
     }
     layerBegins[layer] += 1
+    requestSequence = time.sequence
     for record in requestRecords { demand(Int(record)) }
     return true
   }
@@ -206,7 +210,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     let evicted = evict(slot)
     occupy(slot, with: record, layer: requestLayer)
     tokenOfSlot[slot] = time.token
-    lastUseOfSlot[slot] = time.sequence
+    lastUseOfSlot[slot] = requestSequence + position + 1
     pins[slot] = 1
     isHeldMiss[slot] = true
     heldMisses += 1

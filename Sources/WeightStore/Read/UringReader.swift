@@ -17,6 +17,7 @@ final class UringReader {
   }
 
   private static let fixedFile: UInt32 = 1 << 0
+  private static let enableRings: UInt32 = 12
   /// `IORING_MAX_REG_BUFFERS`, and the largest buffer the kernel registers.
   private static let bufferLimit = 16384
   private static let bufferBytesLimit = 1 << 30
@@ -57,12 +58,13 @@ final class UringReader {
         if code != -EINVAL { break }
       }
     }
-    flags = taken
-    isEnabled = taken & Setup.startDisabled == 0
+    // Not all properties are set here, so that throwing does not run deinit on a ring that is none.
     guard code == 0 else {
       ring.deallocate()
       throw SystemError(code: -code)
     }
+    flags = taken
+    isEnabled = taken & Setup.startDisabled == 0
     register(arena: arena, registerError: registerError)
   }
 
@@ -146,7 +148,9 @@ final class UringReader {
 
   private func enable() -> Int32? {
     guard !isEnabled else { return nil }
-    let code = io_uring_enable_rings(ring)
+    // liburing 2.3 forgets to export io_uring_enable_rings, which is this call.
+    let code = io_uring_register(
+      UInt32(bitPattern: ring.pointee.ring_fd), Self.enableRings, nil, 0)
     guard code >= 0 else { return -code }
     isEnabled = true
     return nil
