@@ -27,7 +27,9 @@ struct FlashMoECommand: AsyncParsableCommand {
       CommandGroup(
         name: "Make and look at stores:",
         subcommands: [InfoCommand.self, PlanCommand.self]),
-      CommandGroup(name: "Measure and compare:", subcommands: [LogitsCommand.self]),
+      CommandGroup(
+        name: "Measure and compare:",
+        subcommands: [BenchCommand.self, PerplexityCommand.self, LogitsCommand.self]),
     ])
 
   static func main() async {
