@@ -22,7 +22,8 @@ static void pack_gguf(fm_scheme scheme, const uint8_t *rows, size_t row_stride, 
                       : k < 16        ? from[k] & 15
                                       : from[k - 16] >> 4;
     }
-    fm_store_codes(scheme, (const uint8_t (*)[16])codes, fm_group_lines(scheme, block, padded, group));
+    fm_store_codes(scheme, (const uint8_t (*)[16])codes,
+                   fm_group_lines(scheme, block, padded, group));
   }
 }
 

@@ -129,7 +129,8 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
     for (; t + FM_I8_TOKENS <= (m); t += FM_I8_TOKENS)                                           \
       i8_tile(scheme, blocks, FM_I8_TOKENS, call, block, t);                                     \
     if (FM_I8_TOKENS > 4 && t + 4 <= (m)) i8_tile(scheme, blocks, 4, call, block, t), t += 4;    \
-    if (t + 2 <= (m)) i8_tile(scheme, blocks, 2, call, block, t), t += 2;                        \
+    if (FM_I8_TOKENS > 3 && t + 3 <= (m)) i8_tile(scheme, blocks, 3, call, block, t), t += 3;    \
+    if (FM_I8_TOKENS > 2 && t + 2 <= (m)) i8_tile(scheme, blocks, 2, call, block, t), t += 2;    \
     if (t < (m)) i8_tile(scheme, blocks, 1, call, block, t);                                     \
   } while (0)
 

@@ -30,7 +30,8 @@ static inline size_t fm_word_index(fm_scheme scheme, size_t row, size_t k) {
 }
 
 // A quantized group's lines.
-static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded, size_t group) {
+static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded,
+                                      size_t group) {
   switch (scheme) {
     case FM_Q8: return block + fm_scales_bytes(padded) + group * FM_Q8_GROUP_BYTES;
     case FM_Q4: return block + fm_scales_bytes(padded) + group * FM_Q4_GROUP_BYTES;

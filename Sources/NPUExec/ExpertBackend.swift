@@ -27,7 +27,8 @@ public struct BackendCapabilities: Sendable {
 
   /// Why a plan cannot be run here; nil when it can.
   public func objection(to plan: TilePlan) -> String? {
-    for layout in [plan.geometry.gateUp, plan.geometry.down] where !schemes.contains(layout.scheme) {
+    for layout in [plan.geometry.gateUp, plan.geometry.down] where !schemes.contains(layout.scheme)
+    {
       return "scheme \(layout.scheme.rawValue) is not supported"
     }
     if !tiers.contains(plan.tierRows) { return "no tier of \(plan.tierRows) rows" }
@@ -65,11 +66,13 @@ extension ExpertBackend {
   public func check(_ tiles: [Tile], against plan: TilePlan) throws(Failure) {
     guard !tiles.isEmpty, tiles.count <= plan.groupSize else {
       throw Failure(
-        .usage, capabilities.name, "\(tiles.count) tiles where a group holds 1 to \(plan.groupSize)")
+        .usage, capabilities.name, "\(tiles.count) tiles where a group holds 1 to \(plan.groupSize)"
+      )
     }
     for tile in tiles where tile.rows < 1 || tile.rows > plan.tierRows {
       throw Failure(
-        .usage, capabilities.name, "a tile of \(tile.rows) rows where the tier has \(plan.tierRows)")
+        .usage, capabilities.name, "a tile of \(tile.rows) rows where the tier has \(plan.tierRows)"
+      )
     }
   }
 }

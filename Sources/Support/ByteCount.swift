@@ -58,15 +58,20 @@ public enum ByteCount {
 
   /// A number with a fixed count of decimals (no locale, no exponent).
   public static func fixed(_ value: Double, digits: Int) -> String {
+    let magnitude = abs(value)
+    guard magnitude < 9e18 else { return "\(value)" }
     var factor = 1
     for _ in 0..<digits { factor *= 10 }
-    let magnitude = (abs(value) * Double(factor)).rounded()
-    guard magnitude < 9e18 else { return "\(value)" }
-    let scaled = Int(magnitude)
-    let sign = value < 0 && scaled > 0 ? "-" : ""
-    let whole = sign + "\(scaled / factor)"
-    guard digits > 0 else { return whole }
-    let fraction = String(scaled % factor)
-    return whole + "." + String(repeating: "0", count: digits - fraction.count) + fraction
+    // Whole and fraction apart: their product with the factor would lose digits.
+    var whole = Int(magnitude)
+    var fraction = Int(((magnitude - Double(whole)) * Double(factor)).rounded())
+    if fraction == factor {
+      whole += 1
+      fraction = 0
+    }
+    let text = (value < 0 && (whole > 0 || fraction > 0) ? "-" : "") + String(whole)
+    guard digits > 0 else { return text }
+    let decimals = String(fraction)
+    return text + "." + String(repeating: "0", count: digits - decimals.count) + decimals
   }
 }

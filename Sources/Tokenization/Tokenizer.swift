@@ -15,6 +15,9 @@ public final class Tokenizer: Sendable {
   /// Added tokens that are looked for in the text as given, and in normalized text.
   private let rawTokens: AddedTokenMatcher
   private let normalizedTokens: AddedTokenMatcher
+  /// Added tokens that decode to something else than their content, as in the library: those
+  /// looked for in normalized text decode to what was found there.
+  private let foundSpellings: [Int32: [UInt8]]
 
   /// Reads a file; its vocabulary is taken in without a copy of the document in memory.
   ///
@@ -50,6 +53,7 @@ public final class Tokenizer: Sendable {
     let workspace = RegularExpression.Workspace()
     var raw = AddedTokenMatcher()
     var normalized = AddedTokenMatcher()
+    var spellings: [Int32: [UInt8]] = [:]
     for part in try root["added_tokens"]?.elements() ?? [] {
       let token = try AddedToken(part)
       try tables.add(token, at: part)
@@ -58,6 +62,7 @@ public final class Tokenizer: Sendable {
           (content) throws(Failure) -> [UInt8] in try normalizer.normalize(content, workspace)
         }
         normalized.add(token, spelling: spelling)
+        if spelling != token.content { spellings[token.id] = spelling }
       } else {
         raw.add(token, spelling: token.content)
       }
@@ -67,6 +72,7 @@ public final class Tokenizer: Sendable {
     self.normalizer = normalizer
     rawTokens = raw
     normalizedTokens = normalized
+    foundSpellings = spellings
     preTokenizer = try PreTokenizer(root["pre_tokenizer"])
     model = try BytePairModel(
       modelPart, merges: MergeTable(tables.merges), vocabulary: vocabulary,
@@ -173,6 +179,7 @@ public final class Tokenizer: Sendable {
         remedy: "Tokenizer and model do not belong together")
     }
     if skipSpecialTokens, isSpecial(id) { return nil }
+    if !foundSpellings.isEmpty, let spelling = foundSpellings[id] { return spelling }
     return Array(vocabulary.bytes(Int(id)))
   }
 

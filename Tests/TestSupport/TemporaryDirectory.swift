@@ -5,8 +5,10 @@ import Support
 public final class TemporaryDirectory: Sendable {
   public let path: String
 
-  public init(_ label: String = "test") throws(Failure) {
-    let parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+  /// - Parameter inMemory: for files written and read thousands of times; not for O_DIRECT.
+  public init(_ label: String = "test", inMemory: Bool = false) throws(Failure) {
+    var parent = getenv("TMPDIR").map { String(cString: $0) } ?? "/tmp"
+    if inMemory, access("/dev/shm", W_OK) == 0 { parent = "/dev/shm" }
     var template = Array("\(parent)/flashmoe-\(label)-XXXXXX".utf8CString)
     guard mkdtemp(&template) != nil else {
       throw Failure.system(parent, "cannot create a temporary directory", errno)

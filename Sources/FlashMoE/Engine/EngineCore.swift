@@ -59,7 +59,8 @@ final class EngineCore {
       let streamer = try ExpertStreamer(
         store: store,
         arena: SlotArena(
-          base: UnsafeMutableRawPointer(slots), slotBytes: plan.slotBytes, slotCount: plan.slotCount),
+          base: UnsafeMutableRawPointer(slots), slotBytes: plan.slotBytes, slotCount: plan.slotCount
+        ),
         expertsPerToken: configuration.experts.perToken, options: options.streamer, logger: logger)
       self.streamer = streamer
       streamerDescription = streamer.backendDescription

@@ -170,7 +170,8 @@ extension ModelWeights {
         try resolver.vector(prefix + "self_attn.\(name).bias", count: count)
       }
       biases = LayerWeights.Biases(
-        query: try bias("q_proj", attention.queryRows), key: try bias("k_proj", attention.keyValueRows),
+        query: try bias("q_proj", attention.queryRows),
+        key: try bias("k_proj", attention.keyValueRows),
         value: try bias("v_proj", attention.keyValueRows), output: try bias("o_proj", hidden))
     }
     let feedForward: LayerWeights.FeedForward

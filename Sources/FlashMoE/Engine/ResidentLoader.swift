@@ -16,7 +16,7 @@ enum ResidentLoader {
     guard bytes > 0 else { return }
     do throws(Failure) {
       try read(File(path, .readDirect), bytes, into: destination, wholePages: true)
-    } catch where error.kind == .io {
+    } catch  where error.kind == .io {
       // File systems without O_DIRECT (tmpfs): read buffered and drop the pages behind.
       try read(File(path, .read), bytes, into: destination, wholePages: false)
     }

@@ -9,14 +9,17 @@ enum WarmFill {
   static let fileName = "profile.json"
 
   /// Returns how many records were loaded: 0 when the store has no profile.
-  static func fill(_ streamer: ExpertStreamer, store: Store, slotCount: Int) throws(Failure) -> Int {
+  static func fill(_ streamer: ExpertStreamer, store: Store, slotCount: Int) throws(Failure) -> Int
+  {
     guard let bytes = try store.companion(fileName) else { return 0 }
     let subject = store.filePath(fileName)
     let profile = try JSONValue.parse(bytes, subject: subject)
     let counts = try popularity(profile, store: store, subject: subject)
     var ranked: [(count: Int, layer: Int, expert: Int)] = []
     for (layer, row) in counts.enumerated() {
-      for (expert, count) in row.enumerated() where count > 0 { ranked.append((count, layer, expert)) }
+      for (expert, count) in row.enumerated() where count > 0 {
+        ranked.append((count, layer, expert))
+      }
     }
     ranked.sort { ($1.count, $0.layer, $0.expert) < ($0.count, $1.layer, $1.expert) }
     let chosen = ranked.prefix(slotCount).map { (layer: $0.layer, expert: $0.expert) }

@@ -20,9 +20,10 @@ struct KeyValueCache {
   static func bytes(
     type: KeyValueType, layerCount: Int, headCount: Int, headDimension: Int, contextLength: Int
   ) -> Int {
-    2 * half(
-      type: type, layerCount: layerCount, headCount: headCount, headDimension: headDimension,
-      contextLength: contextLength)
+    2
+      * half(
+        type: type, layerCount: layerCount, headCount: headCount, headDimension: headDimension,
+        contextLength: contextLength)
   }
 
   /// Bytes of the keys alone, to a cache line.

@@ -67,7 +67,8 @@ struct ConfigurationReader {
     var result: [Int] = []
     for element in array {
       guard let integer = element.integer, range.contains(integer) else {
-        throw failure(key, "must hold whole numbers from \(range.lowerBound) to \(range.upperBound)")
+        throw failure(
+          key, "must hold whole numbers from \(range.lowerBound) to \(range.upperBound)")
       }
       result.append(integer)
     }
@@ -78,7 +79,8 @@ struct ConfigurationReader {
   func require(_ key: String, isOneOf allowed: [String], default fallback: String) throws(Failure) {
     let found = try string(key) ?? fallback
     guard allowed.contains(found) else {
-      throw unsupported(key, "\"\(found)\" is not supported (known: \(allowed.joined(separator: ", ")))")
+      throw unsupported(
+        key, "\"\(found)\" is not supported (known: \(allowed.joined(separator: ", ")))")
     }
   }
 }

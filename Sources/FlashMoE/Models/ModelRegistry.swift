@@ -11,7 +11,9 @@ public protocol ModelFamily: Sendable {
   static func configuration(_ config: JSONValue, subject: String) throws(Failure)
     -> ModelConfiguration
   /// Turns GGUF metadata into the family's `config.json`.
-  static func config(fromGGUF metadata: JSONObject, tensors: [String: TensorDescription], subject: String)
+  static func config(
+    fromGGUF metadata: JSONObject, tensors: [String: TensorDescription], subject: String
+  )
     throws(Failure) -> JSONValue
   /// The tensors, named as checkpoints of `kind` name them.
   static func catalog(_ configuration: ModelConfiguration, kind: Checkpoint.Kind) -> TensorCatalog

@@ -59,7 +59,9 @@ public final class ReferenceBackend: ExpertBackend {
     -> Double
   {
     var sum = 0.0
-    for column in 0..<columns { sum += Double(matrix[row * columns + column]) * Double(input[column]) }
+    for column in 0..<columns {
+      sum += Double(matrix[row * columns + column]) * Double(input[column])
+    }
     return sum
   }
 

@@ -17,7 +17,8 @@ public enum FileSystem {
     let size = try file.size()
     guard size <= limitBytes else {
       throw Failure(
-        .malformed, path, "\(ByteCount.format(size)) where at most \(ByteCount.format(limitBytes))"
+        .malformed, path,
+        "\(ByteCount.format(size)) where at most \(ByteCount.format(limitBytes))"
           + " make sense")
     }
     var failure: Failure?

@@ -99,7 +99,9 @@ struct JSONParser {
       skipSpace()
       guard try peek() == UInt8(ascii: "\"") else { throw failure("a key must be a string") }
       let key = try string()
-      guard result.position(of: key) == nil else { throw failure("key \"\(key.prefix(100))\" stands twice") }
+      guard result.position(of: key) == nil else {
+        throw failure("key \"\(key.prefix(100))\" stands twice")
+      }
       skipSpace()
       guard try peek() == UInt8(ascii: ":") else { throw failure("':' expected") }
       at += 1

@@ -118,7 +118,8 @@ public final class WorkerPool: Sendable {
   public func barrier() {
     guard threadCount > 1 else { return }
     let phase = shared.pointee.barrierPhase.pointee.load(ordering: .acquiring)
-    let arrived = shared.pointee.barrierArrivals.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    let arrived = shared.pointee.barrierArrivals.pointee.wrappingAdd(
+      1, ordering: .acquiringAndReleasing)
     if arrived.newValue == UInt32(threadCount) {
       shared.pointee.barrierArrivals.pointee.store(0, ordering: .relaxed)
       shared.pointee.barrierPhase.pointee.wrappingAdd(1, ordering: .releasing)
@@ -172,7 +173,8 @@ public final class WorkerPool: Sendable {
       seen &+= 1
       if shared.pointee.stopping.pointee.load(ordering: .acquiring) != 0 { return }
       shared.pointee.body?(index)
-      let left = shared.pointee.running.pointee.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      let left = shared.pointee.running.pointee.wrappingSubtract(
+        1, ordering: .acquiringAndReleasing)
       if left.newValue == 0 {
         wake(shared.pointee.running)
       }

@@ -11,7 +11,10 @@ struct PatternTranslation {
   private static let notSpace =
     #"\x{00}-\x{08}\x{0E}-\x{1F}\x{21}-\x{84}\x{86}-\x{9F}\x{A1}-\x{167F}\x{1681}-\x{1FFF}"#
     + #"\x{200B}-\x{2027}\x{202A}-\x{202E}\x{2030}-\x{205E}\x{2060}-\x{2FFF}\x{3001}-\x{10FFFF}"#
-  private static let word = #"\p{L}\p{M}\p{Nd}\p{Pc}"#
+  /// Alphabetic characters, marks, digits, connectors; and, below U+0100, `²³¹¼½¾`.
+  private static let word =
+    #"\p{L}\p{M}\p{Nd}\p{Nl}\p{Pc}\x{B2}\x{B3}\x{B9}\x{BC}-\x{BE}"#
+    + #"\x{24B6}-\x{24E9}\x{1F130}-\x{1F149}\x{1F150}-\x{1F169}\x{1F170}-\x{1F189}"#
   private static let hexadecimal = "0-9A-Fa-f"
 
   private let input: [Unicode.Scalar]
@@ -156,7 +159,9 @@ struct PatternTranslation {
         throw refuse("a property with an unusual name in a pattern")
       }
       at = close + 1
-      return "\\\(negated ? "P" : "p"){\(String(String.UnicodeScalarView(name)))}"
+      // Short names are general categories; a bare script's name would mean its extensions too.
+      let text = (name.count > 2 ? "sc:" : "") + String(String.UnicodeScalarView(name))
+      return "\\\(negated ? "P" : "p"){\(text)}"
     default: return nil
     }
     at += 1

@@ -81,7 +81,8 @@ public enum Qwen3MoE: ModelFamily {
     }
     let heads = try reader.integer(prefix + "attention.head_count")
     let hidden = try reader.integer(prefix + "embedding_length")
-    guard let embedding = tensors["token_embd.weight"], let vocabulary = embedding.shape.first else {
+    guard let embedding = tensors["token_embd.weight"], let vocabulary = embedding.shape.first
+    else {
       throw Failure(.malformed, subject, at: "token_embd.weight", "the tensor is missing")
     }
     var config: JSONObject = [
@@ -139,7 +140,8 @@ public enum Qwen3MoE: ModelFamily {
     }
     func addVector(_ name: String, _ count: Int) { add(name, .vector, rows: 1, columns: count) }
 
-    add("model.embed_tokens.weight", .embedding, rows: configuration.vocabularySize, columns: hidden)
+    add(
+      "model.embed_tokens.weight", .embedding, rows: configuration.vocabularySize, columns: hidden)
     for (layer, kind) in configuration.feedForwards.enumerated() {
       let prefix = "model.layers.\(layer)."
       let projections = [
