@@ -43,25 +43,39 @@ let package = Package(
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE",
+        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
 
-    .testTarget(name: "SupportTests", dependencies: ["Support"]),
+    // What several test targets share: fixtures, random numbers, mutation of hostile input.
+    .target(name: "TestSupport", dependencies: ["Support"], path: "Tests/TestSupport"),
+    .testTarget(name: "SupportTests", dependencies: ["Support", "TestSupport"]),
     .testTarget(name: "CKernelsTests", dependencies: ["CKernels"]),
-    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support"]),
-    .testTarget(name: "TokenizationTests", dependencies: ["Tokenization", "Support"]),
+    .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
+    .testTarget(
+      name: "TokenizationTests", dependencies: ["Tokenization", "Support", "TestSupport"]),
     .testTarget(
       name: "WeightStoreTests",
       dependencies: [
-        "WeightStore", "Support", "CKernels", .product(name: "Logging", package: "swift-log"),
+        "WeightStore", "Support", "CKernels", "TestSupport",
+        .product(name: "Logging", package: "swift-log"),
       ]),
-    .testTarget(name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore"]),
+    .testTarget(
+      name: "NPUExecTests", dependencies: ["NPUExec", "WeightStore", "Support", "CKernels"]),
     .testTarget(
       name: "FlashMoETests",
-      dependencies: ["FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support"]),
-    .testTarget(name: "CommandLineTests", dependencies: ["FlashMoE", "Support", "Checkpoints"]),
+      dependencies: [
+        "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "TestSupport",
+        "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
+      ]),
+    // A packer for tests to kill.
+    .executableTarget(
+      name: "pack-victim", dependencies: ["FlashMoE", "WeightStore", "Support"],
+      path: "Tests/PackVictim"),
+    .testTarget(
+      name: "CommandLineTests",
+      dependencies: ["FlashMoE", "Support", "Checkpoints", "TestSupport", "flashmoe-cli"]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu17

@@ -3,6 +3,8 @@
 
 #include <fcntl.h>
 #include <linux/futex.h>
+#include <pthread.h>
+#include <sched.h>
 #include <sys/syscall.h>
 #include <unistd.h>
 
@@ -19,3 +21,12 @@ int fm_open(const char *path, int flags, unsigned mode) {
 }
 
 int fm_o_direct(void) { return O_DIRECT; }
+
+void fm_name_thread(const char *name) { pthread_setname_np(pthread_self(), name); }
+
+int fm_processor_count(void) {
+  cpu_set_t set;
+  if (sched_getaffinity(0, sizeof set, &set) != 0) return 1;
+  int count = CPU_COUNT(&set);
+  return count > 0 ? count : 1;
+}

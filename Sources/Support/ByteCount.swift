@@ -9,21 +9,32 @@ public enum ByteCount {
   /// Parses a size; decimal fractions are allowed in front of a unit (`1.5GB`).
   /// Returns nil for anything else, negative and overflowing values included.
   public static func parse(_ text: String) -> Int? {
-    let lower = text.lowercased().filter { $0 != " " && $0 != "_" }
+    let lower = trimmed(text.lowercased()[...])
     for unit in units where lower.hasSuffix(unit.suffix) {
-      return scaled(lower.dropLast(unit.suffix.count), by: unit.factor)
+      return scaled(trimmed(lower.dropLast(unit.suffix.count)), by: unit.factor)
     }
-    return scaled(lower[...], by: 1)
+    return scaled(lower, by: 1)
   }
 
-  private static func scaled(_ digits: Substring, by factor: Int) -> Int? {
-    guard let first = digits.first, first.isNumber, digits.allSatisfy({ "0123456789.".contains($0) })
-    else { return nil }
+  private static func trimmed(_ text: Substring) -> Substring {
+    var result = text.drop { $0 == " " }
+    while result.last == " " { result.removeLast() }
+    return result
+  }
+
+  private static func scaled(_ text: Substring, by factor: Int) -> Int? {
+    // 20_000_000 is a number; _5 and 5_ are not.
+    guard let first = text.first, first.isNumber, let last = text.last, last.isNumber else {
+      return nil
+    }
+    let digits = text.filter { $0 != "_" }
+    guard digits.allSatisfy({ "0123456789.".contains($0) }) else { return nil }
     if let whole = Int(digits) {
       let (product, overflow) = whole.multipliedReportingOverflow(by: factor)
       return overflow ? nil : product
     }
-    guard let value = Double(digits), (value * Double(factor)).isFinite,
+    // There are no fractions of a byte.
+    guard factor > 1, let value = Double(digits), (value * Double(factor)).isFinite,
       value * Double(factor) < Double(Int.max) / 2
     else { return nil }
     return Int((value * Double(factor)).rounded())
@@ -47,15 +58,20 @@ public enum ByteCount {
 
   /// A number with a fixed count of decimals (no locale, no exponent).
   public static func fixed(_ value: Double, digits: Int) -> String {
-    guard value.isFinite, abs(value) < 9e15 else { return "\(value)" }
-    var factor = 1.0
+    let magnitude = abs(value)
+    guard magnitude < 9e18 else { return "\(value)" }
+    var factor = 1
     for _ in 0..<digits { factor *= 10 }
-    let scaled = (abs(value) * factor).rounded()
-    let whole = (scaled / factor).rounded(.down)
-    let sign = value < 0 && scaled > 0 ? "-" : ""
-    guard digits > 0 else { return sign + "\(Int(whole))" }
-    let fraction = String(Int(scaled - whole * factor))
-    let padding = String(repeating: "0", count: max(0, digits - fraction.count))
-    return sign + "\(Int(whole))." + padding + fraction
+    // Whole and fraction apart: their product with the factor would lose digits.
+    var whole = Int(magnitude)
+    var fraction = Int(((magnitude - Double(whole)) * Double(factor)).rounded())
+    if fraction == factor {
+      whole += 1
+      fraction = 0
+    }
+    let text = (value < 0 && (whole > 0 || fraction > 0) ? "-" : "") + String(whole)
+    guard digits > 0 else { return text }
+    let decimals = String(fraction)
+    return text + "." + String(repeating: "0", count: digits - decimals.count) + decimals
   }
 }

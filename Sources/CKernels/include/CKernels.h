@@ -132,6 +132,10 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns);
 // Returns the sum of squared errors over the valid rows and columns.
 double fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
                      size_t columns, bool search, void *block);
+// The same with one level's instructions; every level gives the same bytes.  Returns -1 and
+// writes nothing where the processor lacks the level.
+double fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                        size_t valid_rows, size_t columns, bool search, void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
                      float *rows, size_t ld);
@@ -147,5 +151,11 @@ void fm_pack_block_q8_0(const uint8_t *rows, size_t row_stride, size_t valid_row
 // Widening conversions of n little-endian elements.
 void fm_widen_bf16(const uint16_t *x, size_t n, float *y);
 void fm_widen_f16(const uint16_t *x, size_t n, float *y);
+
+// ## Probe
+
+// Reads `bytes` (rounded down to 256) of memory with the level's widest loads and returns the
+// exclusive or of their 64-bit words, so that the reads cannot be left out.
+uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
 
 #endif

@@ -20,6 +20,10 @@ static inline void fm_pause(void) {
 
 // open(2) with O_CLOEXEC added; Swift does not import the variadic form.
 int fm_open(const char *path, int flags, unsigned mode);
+// Processors the calling process may run on, at least 1.
+int fm_processor_count(void);
+// Names the calling thread for debuggers and top.
+void fm_name_thread(const char *name);
 // The value of O_DIRECT on this architecture.
 int fm_o_direct(void);
 

@@ -53,8 +53,10 @@ public struct File: ~Copyable, Sendable {
       let got = pread(
         descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, off_t(offset + done))
       if got < 0 {
-        if errno == EINTR { continue }
-        throw Failure.system(path, "cannot read \(buffer.count) bytes at offset \(offset)", errno)
+        // Building the message may change errno.
+        let code = errno
+        if code == EINTR { continue }
+        throw Failure.system(path, "cannot read \(buffer.count) bytes at offset \(offset)", code)
       }
       guard got > 0 else {
         throw Failure(
@@ -72,8 +74,9 @@ public struct File: ~Copyable, Sendable {
       let put = pwrite(
         descriptor, buffer.baseAddress.map { $0 + done }, buffer.count - done, off_t(offset + done))
       if put < 0 {
-        if errno == EINTR { continue }
-        throw Failure.system(path, "cannot write \(buffer.count) bytes at offset \(offset)", errno)
+        let code = errno
+        if code == EINTR { continue }
+        throw Failure.system(path, "cannot write \(buffer.count) bytes at offset \(offset)", code)
       }
       done += put
     }
@@ -86,7 +89,8 @@ public struct File: ~Copyable, Sendable {
 
   public func truncate(to bytes: Int) throws(Failure) {
     guard ftruncate(descriptor, off_t(bytes)) == 0 else {
-      throw Failure.system(path, "cannot set its size to \(bytes) bytes", errno)
+      let code = errno
+      throw Failure.system(path, "cannot set its size to \(bytes) bytes", code)
     }
   }
 

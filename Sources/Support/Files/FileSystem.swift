@@ -17,7 +17,8 @@ public enum FileSystem {
     let size = try file.size()
     guard size <= limitBytes else {
       throw Failure(
-        .malformed, path, "\(ByteCount.format(size)) where at most \(ByteCount.format(limitBytes))"
+        .malformed, path,
+        "\(ByteCount.format(size)) where at most \(ByteCount.format(limitBytes))"
           + " make sense")
     }
     var failure: Failure?
@@ -69,7 +70,8 @@ public enum FileSystem {
   /// rename(2) and a flush of the directory that holds the new name.
   public static func rename(_ from: String, to path: String) throws(Failure) {
     guard Glibc.rename(from, path) == 0 else {
-      throw Failure.system(path, "cannot rename \(from) to it", errno)
+      let code = errno
+      throw Failure.system(path, "cannot rename \(from) to it", code)
     }
     try synchronizeDirectory(parent(of: path))
   }
@@ -80,9 +82,11 @@ public enum FileSystem {
   }
 
   public static func createDirectory(_ path: String) throws(Failure) {
-    if mkdir(path, 0o755) != 0, errno != EEXIST || !isDirectory(path) {
-      throw Failure.system(path, "cannot create the directory", errno)
-    }
+    guard mkdir(path, 0o755) != 0 else { return }
+    // Asking whether it is a directory may change errno.
+    let code = errno
+    if code == EEXIST, isDirectory(path) { return }
+    throw Failure.system(path, "cannot create the directory", code)
   }
 
   /// The names in a directory, sorted.
@@ -104,7 +108,11 @@ public enum FileSystem {
   /// Removes a file, or a directory with everything in it; a missing one is fine.
   public static func remove(_ path: String) throws(Failure) {
     var status = stat()
-    guard lstat(path, &status) == 0 else { return }
+    guard lstat(path, &status) == 0 else {
+      let code = errno
+      if code == ENOENT || code == ENOTDIR { return }
+      throw Failure.system(path, "cannot remove", code)
+    }
     if status.st_mode & S_IFMT == S_IFDIR {
       for name in try list(path) { try remove(path + "/" + name) }
       guard rmdir(path) == 0 else { throw Failure.system(path, "cannot remove", errno) }

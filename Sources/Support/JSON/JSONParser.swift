@@ -48,7 +48,12 @@ struct JSONParser {
   }
 
   private mutating func skipSpace() {
-    while at < bytes.count, [0x20, 0x0A, 0x0D, 0x09].contains(bytes[at]) { at += 1 }
+    while at < bytes.count {
+      switch bytes[at] {
+      case 0x20, 0x0A, 0x0D, 0x09: at += 1
+      default: return
+      }
+    }
   }
 
   private func peek() throws(Failure) -> UInt8 {
@@ -94,7 +99,9 @@ struct JSONParser {
       skipSpace()
       guard try peek() == UInt8(ascii: "\"") else { throw failure("a key must be a string") }
       let key = try string()
-      guard result.position(of: key) == nil else { throw failure("key \"\(key)\" stands twice") }
+      guard result.position(of: key) == nil else {
+        throw failure("key \"\(key.prefix(100))\" stands twice")
+      }
       skipSpace()
       guard try peek() == UInt8(ascii: ":") else { throw failure("':' expected") }
       at += 1

@@ -17,7 +17,24 @@ public enum JSONValue: Sendable, Equatable {
     return nil
   }
 
-  public var isNull: Bool { self == .null }
+  public var isNull: Bool {
+    if case .null = self { return true }
+    return false
+  }
+
+  /// Strings are equal when their code points are, not when they merely look the same.
+  public static func == (left: JSONValue, right: JSONValue) -> Bool {
+    switch (left, right) {
+    case (.null, .null): true
+    case (.bool(let left), .bool(let right)): left == right
+    case (.integer(let left), .integer(let right)): left == right
+    case (.number(let left), .number(let right)): left == right
+    case (.string(let left), .string(let right)): ExactString(left) == ExactString(right)
+    case (.array(let left), .array(let right)): left == right
+    case (.object(let left), .object(let right)): left == right
+    default: false
+    }
+  }
 
   public var string: String? {
     if case .string(let value) = self { return value }
@@ -61,7 +78,7 @@ public enum JSONValue: Sendable, Equatable {
 public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   public private(set) var members: [(key: String, value: JSONValue)] = []
   /// Only objects with many members pay for an index.
-  private var index: [String: Int]? = nil
+  private var index: [ExactString: Int]? = nil
   private static let indexThreshold = 16
 
   public init() {}
@@ -93,15 +110,16 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
   mutating func append(_ key: String, _ value: JSONValue) {
     members.append((key, value))
     if index != nil {
-      index?[key] = members.count - 1
+      index?[ExactString(key)] = members.count - 1
     } else if members.count > Self.indexThreshold {
       reindex()
     }
   }
 
   func position(of key: String) -> Int? {
-    if let index { return index[key] }
-    return members.firstIndex { $0.key == key }
+    let exact = ExactString(key)
+    if let index { return index[exact] }
+    return members.firstIndex { ExactString($0.key) == exact }
   }
 
   private mutating func reindex() {
@@ -109,13 +127,15 @@ public struct JSONObject: Sendable, Equatable, ExpressibleByDictionaryLiteral {
       index = nil
       return
     }
-    var fresh = [String: Int](minimumCapacity: members.count)
-    for (at, member) in members.enumerated() { fresh[member.key] = at }
+    var fresh = [ExactString: Int](minimumCapacity: members.count)
+    for (at, member) in members.enumerated() { fresh[ExactString(member.key)] = at }
     index = fresh
   }
 
   public static func == (left: JSONObject, right: JSONObject) -> Bool {
     left.members.count == right.members.count
-      && zip(left.members, right.members).allSatisfy { $0.key == $1.key && $0.value == $1.value }
+      && zip(left.members, right.members).allSatisfy {
+        ExactString($0.key) == ExactString($1.key) && $0.value == $1.value
+      }
   }
 }

@@ -29,7 +29,7 @@ public final class WorkerPool: Sendable {
     let stopping = SharedState.makeWord()
     let barrierArrivals = SharedState.makeWord()
     let barrierPhase = SharedState.makeWord()
-    var body: (@Sendable (Int) -> Void)? = nil
+    var body: ((Int) -> Void)? = nil
 
     /// A cache line of its own for each word, so that workers do not disturb each other.
     private static func makeWord() -> Word {
@@ -89,7 +89,10 @@ public final class WorkerPool: Sendable {
   }
 
   /// Runs `body(threadIndex)` once on every thread and returns when all have finished.
-  public func run(_ body: @Sendable (_ threadIndex: Int) -> Void) {
+  ///
+  /// The closure is not `@Sendable`, because regions share raw pointers: it must write only what
+  /// belongs to its thread index between barriers.
+  public func run(_ body: (_ threadIndex: Int) -> Void) {
     guard threadCount > 1 else { return body(0) }
     withoutActuallyEscaping(body) { escaping in
       shared.pointee.body = escaping
@@ -115,7 +118,8 @@ public final class WorkerPool: Sendable {
   public func barrier() {
     guard threadCount > 1 else { return }
     let phase = shared.pointee.barrierPhase.pointee.load(ordering: .acquiring)
-    let arrived = shared.pointee.barrierArrivals.pointee.wrappingAdd(1, ordering: .acquiringAndReleasing)
+    let arrived = shared.pointee.barrierArrivals.pointee.wrappingAdd(
+      1, ordering: .acquiringAndReleasing)
     if arrived.newValue == UInt32(threadCount) {
       shared.pointee.barrierArrivals.pointee.store(0, ordering: .relaxed)
       shared.pointee.barrierPhase.pointee.wrappingAdd(1, ordering: .releasing)
@@ -169,7 +173,8 @@ public final class WorkerPool: Sendable {
       seen &+= 1
       if shared.pointee.stopping.pointee.load(ordering: .acquiring) != 0 { return }
       shared.pointee.body?(index)
-      let left = shared.pointee.running.pointee.wrappingSubtract(1, ordering: .acquiringAndReleasing)
+      let left = shared.pointee.running.pointee.wrappingSubtract(
+        1, ordering: .acquiringAndReleasing)
       if left.newValue == 0 {
         wake(shared.pointee.running)
       }

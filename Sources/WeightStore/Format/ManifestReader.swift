@@ -19,7 +19,8 @@ struct ManifestReader {
     return array
   }
 
-  func string(_ value: JSONValue, _ key: String, at place: String? = nil) throws(Failure) -> String {
+  func string(_ value: JSONValue, _ key: String, at place: String? = nil) throws(Failure) -> String
+  {
     guard let string = value[key]?.string else {
       throw failure(place ?? key, "must be a string")
     }
@@ -30,7 +31,8 @@ struct ManifestReader {
     _ value: JSONValue, _ key: String, in range: ClosedRange<Int>, at place: String? = nil
   ) throws(Failure) -> Int {
     guard let integer = value[key]?.integer, range.contains(integer) else {
-      throw failure(place ?? key, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
+      throw failure(
+        place ?? key, "must be a whole number from \(range.lowerBound) to \(range.upperBound)")
     }
     return integer
   }
@@ -45,7 +47,8 @@ struct ManifestReader {
   func layout(_ value: JSONValue, at place: String) throws(Failure) -> TensorLayout {
     if value["count"] != nil {
       return .vector(
-        count: try integer(value, "count", in: 1...MatrixLayout.dimensionLimit, at: place + ".count"))
+        count: try integer(
+          value, "count", in: 1...MatrixLayout.dimensionLimit, at: place + ".count"))
     }
     let limit = 1...MatrixLayout.dimensionLimit
     let rows = try integer(value, "rows", in: limit, at: place + ".rows")

@@ -1,7 +1,7 @@
 import Support
 
 /// Where the rows and columns of one blocked matrix lie: pure arithmetic, no I/O.
-public struct MatrixLayout: Sendable, Equatable {
+public struct MatrixLayout: Sendable, Hashable {
   public static let blockRows = 16
 
   public let rows: Int

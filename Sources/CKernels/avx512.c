@@ -1,0 +1,40 @@
+// The AVX-512 level with VNNI: one register per line, integer dot products in one instruction.
+#include "layout.h"
+#include "levels.h"
+#include "numeric.h"
+
+#if defined(__x86_64__)
+
+#define FM_NAME "avx512-vnni"
+#define FM_LEVEL FM_AVX512VNNI
+#define FM_TABLE fm_avx512_functions
+
+// Thirty-two registers.  An int8 tile holds two accumulators per chain, integer and f32.
+#define FM_MAX_BLOCKS 4
+#define FM_TILE_BLOCKS 2
+#define FM_TILE_TOKENS 8
+#define FM_I8_MAX_BLOCKS 4
+#define FM_I8_BLOCKS 2
+#define FM_I8_TOKENS 4
+#define FM_ATTENTION_HEADS 4
+#define FM_ATTENTION_RUNS 4
+
+#pragma STDC FP_CONTRACT OFF
+#pragma clang attribute push( \
+    __attribute__((target("avx2,fma,f16c,avx512f,avx512bw,avx512vl,avx512dq,avx512vnni"))), \
+    apply_to = function)
+
+#include "vectors_avx512.h"
+
+#include "kernel_rows.h"
+
+#include "kernel_attention.h"
+#include "kernel_matmul.h"
+#include "kernel_matmul_i8.h"
+#include "kernel_fit.h"
+
+#pragma clang attribute pop
+
+#include "kernel_table.h"
+
+#endif

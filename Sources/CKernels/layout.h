@@ -1,0 +1,62 @@
+// Offsets inside a block; the layout itself is described in CKernels.h.
+#ifndef FM_LAYOUT_H
+#define FM_LAYOUT_H
+
+#include "CKernels.h"
+
+#define FM_LINE_BYTES 64
+
+static inline size_t fm_round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
+
+// q8, q4: bytes of the scales that open a block; one group's scales are 16 halves.
+static inline size_t fm_scales_bytes(size_t padded_columns) {
+  return fm_round_up(padded_columns / 32 * (2 * FM_BLOCK_ROWS), FM_LINE_BYTES);
+}
+
+#define FM_Q8_GROUP_BYTES (8 * FM_LINE_BYTES)
+#define FM_Q4_GROUP_BYTES (4 * FM_LINE_BYTES)
+// q4a: one line of scales and biases, then eight lines of nibbles for 64 columns.
+#define FM_Q4A_GROUP_BYTES (9 * FM_LINE_BYTES)
+
+// Rows of block `block` that exist.
+static inline size_t fm_rows_in_block(const fm_matrix *w, size_t block) {
+  size_t left = w->rows - block * FM_BLOCK_ROWS;
+  return left < FM_BLOCK_ROWS ? left : FM_BLOCK_ROWS;
+}
+
+// Where element k of row r of a 16-bit scheme lies, in 16-bit units.
+static inline size_t fm_word_index(fm_scheme scheme, size_t row, size_t k) {
+  return scheme == FM_F16 ? 16 * k + row : 32 * (k / 2) + 2 * row + k % 2;
+}
+
+// A quantized group's lines.
+static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded,
+                                      size_t group) {
+  switch (scheme) {
+    case FM_Q8: return block + fm_scales_bytes(padded) + group * FM_Q8_GROUP_BYTES;
+    case FM_Q4: return block + fm_scales_bytes(padded) + group * FM_Q4_GROUP_BYTES;
+    default: return block + group * FM_Q4A_GROUP_BYTES + FM_LINE_BYTES;
+  }
+}
+
+static inline uint8_t *fm_group_scales(fm_scheme scheme, uint8_t *block, size_t group) {
+  return scheme == FM_Q4A ? block + group * FM_Q4A_GROUP_BYTES : block + 32 * group;
+}
+
+// codes[k][r] of one group into its lines.
+static inline void fm_store_codes(fm_scheme scheme, const uint8_t (*codes)[16], uint8_t *lines) {
+  if (scheme == FM_Q8) {
+    for (size_t line = 0; line < 8; line++)
+      for (size_t r = 0; r < 16; r++)
+        for (size_t c = 0; c < 4; c++)
+          lines[64 * line + 4 * r + c] = codes[4 * line + c][r];
+    return;
+  }
+  for (size_t line = 0; line < (scheme == FM_Q4 ? 4 : 8); line++)
+    for (size_t r = 0; r < 16; r++)
+      for (size_t c = 0; c < 4; c++)
+        lines[64 * line + 4 * r + c] =
+            (uint8_t)(codes[8 * line + c][r] | codes[8 * line + 4 + c][r] << 4);
+}
+
+#endif

@@ -1,0 +1,33 @@
+// What one instruction-set level offers: the public table and the fitting of quantized groups.
+#ifndef FM_LEVELS_H
+#define FM_LEVELS_H
+
+#include "CKernels.h"
+
+// Sixteen rows' quantization of one group of columns.
+typedef struct fm_fit {
+  uint16_t scale[FM_BLOCK_ROWS];  // f16 (q8, q4) or bf16 (q4a)
+  uint16_t bias[FM_BLOCK_ROWS];   // bf16, q4a only
+  float error[FM_BLOCK_ROWS];     // sum of squared errors of the row
+  uint8_t codes[64][FM_BLOCK_ROWS];  // as stored: q + 128, q + 8, or n
+} fm_fit;
+
+// Fits `count` columns w[k][r] of sixteen rows.  Written without fused operations and with
+// IEEE operations only, so every level finds the same codes and packing is reproducible.
+typedef void (*fm_fit_function)(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search,
+                                fm_fit *fit);
+
+typedef struct fm_level_functions {
+  fm_kernels kernels;
+  fm_fit_function fit_q8, fit_q4, fit_q4a;
+} fm_level_functions;
+
+extern const fm_level_functions fm_portable_functions;
+#if defined(__x86_64__)
+extern const fm_level_functions fm_avx2_functions;
+extern const fm_level_functions fm_avx512_functions;
+#endif
+
+const fm_level_functions *fm_functions_at(fm_level level);
+
+#endif

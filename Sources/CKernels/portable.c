@@ -1,0 +1,31 @@
+// The level every processor has: plain C on sixteen lanes.
+#include "layout.h"
+#include "levels.h"
+#include "numeric.h"
+
+#define FM_NAME "portable"
+#define FM_LEVEL FM_PORTABLE
+#define FM_TABLE fm_portable_functions
+
+#define FM_MAX_BLOCKS 1
+#define FM_TILE_BLOCKS 1
+#define FM_TILE_TOKENS 2
+#define FM_I8_MAX_BLOCKS 1
+#define FM_I8_BLOCKS 1
+#define FM_I8_TOKENS 2
+#define FM_ATTENTION_HEADS 1
+#define FM_ATTENTION_RUNS 1
+
+// One rounding per operation whatever the compiler would fuse: results must not depend on how
+// an expression was compiled in two places.
+#pragma STDC FP_CONTRACT OFF
+
+#include "vectors_portable.h"
+
+#include "kernel_rows.h"
+
+#include "kernel_attention.h"
+#include "kernel_matmul.h"
+#include "kernel_matmul_i8.h"
+#include "kernel_fit.h"
+#include "kernel_table.h"

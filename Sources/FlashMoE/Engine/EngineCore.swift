@@ -1,0 +1,146 @@
+import CKernels
+import Logging
+import Support
+import Tokenization
+import WeightStore
+
+/// Everything an engine owns, built once and used by one thread.
+final class EngineCore {
+  let configuration: ModelConfiguration
+  let plan: MemoryPlan
+  let decoder: Decoder
+  let kernelName: String
+  let streamerDescription: String
+  let warmedRecords: Int
+  private let arena: Arena
+  private let streamer: ExpertStreamer?
+  /// Tokens whose keys and values are in the cache.
+  private(set) var context: [Int32] = []
+
+  /// Plans, maps, loads and checks.
+  ///
+  /// - Throws: `Failure`: a budget too small, a damaged or mismatching store, a refused option.
+  init(store: Store, configuration: ModelConfiguration, options: EngineOptions, logger: Logger)
+    throws(Failure)
+  {
+    self.configuration = configuration
+    plan = try MemoryPlanner(
+      manifest: store.manifest, configuration: configuration, options: options, subject: store.path
+    ).plan()
+    let kernels = try Kernels(level: options.kernelLevel)
+    kernelName = kernels.name
+    let pool = WorkerPool(threadCount: options.threadCount)
+
+    arena = try Arena(byteCount: plan.arenaBytes)
+    var cutter = ArenaCutter(base: arena.base)
+    let page = Arena.pageBytes
+    let resident = cutter.take(
+      UInt8.self, count: alignUpToPage(store.manifest.residentBytes), alignment: page)
+    let half = KeyValueCache.half(
+      type: plan.keyValueType, layerCount: configuration.layerCount,
+      headCount: configuration.attention.keyValueHeadCount,
+      headDimension: configuration.attention.headDimension, contextLength: plan.contextLength)
+    let keys = cutter.take(UInt8.self, count: half, alignment: page)
+    let values = cutter.take(UInt8.self, count: half)
+    let scratch = Scratch(configuration, chunkLength: plan.chunkLength, cutter: &cutter)
+    let slots = cutter.take(UInt8.self, count: plan.slotCount * plan.slotBytes, alignment: page)
+
+    try ResidentLoader.load(store, into: UnsafeMutableRawPointer(resident), pool: pool)
+    let weights = try ModelWeights(
+      WeightResolver(
+        store: store, base: UnsafeRawPointer(resident),
+        int8Activations: options.activations == .int8), configuration)
+
+    if store.manifest.layers.isEmpty {
+      streamer = nil
+      streamerDescription = "none: the model has no routed experts"
+      warmedRecords = 0
+    } else {
+      let streamer = try ExpertStreamer(
+        store: store,
+        arena: SlotArena(
+          base: UnsafeMutableRawPointer(slots), slotBytes: plan.slotBytes, slotCount: plan.slotCount
+        ),
+        expertsPerToken: configuration.experts.perToken, options: options.streamer, logger: logger)
+      self.streamer = streamer
+      streamerDescription = streamer.backendDescription
+      warmedRecords = try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount)
+    }
+    decoder = Decoder(
+      configuration: configuration, weights: weights, scratch: scratch,
+      cache: KeyValueCache(
+        type: plan.keyValueType, layerCount: configuration.layerCount,
+        headCount: configuration.attention.keyValueHeadCount,
+        headDimension: configuration.attention.headDimension, contextLength: plan.contextLength,
+        keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
+      kernels: kernels, pool: pool, streamer: streamer, prefetches: options.streamer.prefetch)
+  }
+
+  // No read may be in flight when the arena is unmapped.
+  deinit { streamer?.drain() }
+
+  var streamStatistics: StreamStatistics { streamer?.statistics ?? StreamStatistics() }
+
+  /// Starts counting anew: statistics and times.
+  func resetStatistics() {
+    streamer?.resetStatistics()
+    decoder.times = PhaseTimes()
+  }
+
+  /// Runs tokens through the model in chunks.
+  ///
+  /// - Parameter afterChunk: gets the first token's place and the chunk's rows; may ask for
+  ///   logits of any row; returning false stops early.
+  /// - Throws: what a forward pass throws; tokens done before stay in the context.
+  func process(
+    _ tokens: [Int32], chunkLength: Int? = nil,
+    afterChunk: (_ start: Int, _ rows: Int) throws(Failure) -> Bool = { _, _ in true }
+  ) throws(Failure) {
+    try check(tokens)
+    let limit = min(chunkLength ?? plan.chunkLength, plan.chunkLength)
+    var start = 0
+    while start < tokens.count {
+      let rows = min(limit, tokens.count - start)
+      try forward(tokens, start: start, rows: rows)
+      guard try afterChunk(start, rows) else { return }
+      start += rows
+    }
+  }
+
+  private func forward(_ tokens: [Int32], start: Int, rows: Int) throws(Failure) {
+    var failure: Failure?
+    tokens.withUnsafeBufferPointer { buffer in
+      do throws(Failure) {
+        try decoder.forward(UnsafeBufferPointer(rebasing: buffer[start..<start + rows]))
+      } catch {
+        failure = error
+      }
+    }
+    if let failure { throw failure }
+    context.append(contentsOf: tokens[start..<start + rows])
+  }
+
+  /// Token ids come from outside: an id past the vocabulary would read past a table.
+  private func check(_ tokens: [Int32]) throws(Failure) {
+    guard let bad = tokens.first(where: { $0 < 0 || Int($0) >= configuration.vocabularySize })
+    else { return }
+    throw Failure(
+      .usage, "token ids", "\(bad) is outside the vocabulary of \(configuration.vocabularySize)")
+  }
+
+  /// Keeps the part of the context that `prompt` starts with; returns its length.
+  ///
+  /// At least the prompt's last token is left to run, because its logits are wanted.
+  func reuse(for prompt: [Int32]) -> Int {
+    var common = 0
+    let limit = min(context.count, prompt.count - 1)
+    while common < limit, context[common] == prompt[common] { common += 1 }
+    rewind(to: max(common, 0))
+    return max(common, 0)
+  }
+
+  func rewind(to count: Int) {
+    decoder.rewind(to: count)
+    context.removeLast(context.count - min(context.count, count))
+  }
+}

@@ -1,0 +1,49 @@
+import CSystem
+import Support
+import WeightStore
+
+/// How activations enter products with quantized weights.
+public enum ActivationType: String, Sendable, CaseIterable {
+  /// Int8, one scale per 32 columns: fastest; its cost is measured in docs/quantization.md.
+  case int8
+  /// f32: the weights' own error only.
+  case f32
+}
+
+/// What an engine is built from; every field has a default that fits the machine.
+public struct EngineOptions: Sendable {
+  /// Everything the process may use, in bytes; nil takes most of the available memory.
+  public var budgetBytes: Int?
+  /// Positions the key/value cache holds; nil takes up to 4096, fewer in small budgets.
+  public var contextLength: Int?
+  /// Prompt tokens that go through a layer together; nil takes what the budget allows.
+  public var chunkLength: Int?
+  /// Cache slots; nil takes all the budget leaves.
+  public var slotCount: Int?
+  public var threadCount: Int
+  public var activations: ActivationType
+  /// nil takes f16, or f32 where the weights are not quantized at all.
+  public var keyValueType: KeyValueType?
+  public var kernelLevel: KernelLevel?
+  public var streamer: StreamerOptions
+
+  public init(
+    budgetBytes: Int? = nil, contextLength: Int? = nil, chunkLength: Int? = nil,
+    slotCount: Int? = nil, threadCount: Int? = nil, activations: ActivationType = .int8,
+    keyValueType: KeyValueType? = nil, kernelLevel: KernelLevel? = nil,
+    streamer: StreamerOptions = StreamerOptions()
+  ) {
+    self.budgetBytes = budgetBytes
+    self.contextLength = contextLength
+    self.chunkLength = chunkLength
+    self.slotCount = slotCount
+    self.threadCount = threadCount ?? Self.processorCount
+    self.activations = activations
+    self.keyValueType = keyValueType
+    self.kernelLevel = kernelLevel
+    self.streamer = streamer
+  }
+
+  /// Processors this process may run on.
+  public static var processorCount: Int { Int(fm_processor_count()) }
+}

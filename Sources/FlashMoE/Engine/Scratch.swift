@@ -1,0 +1,129 @@
+import CKernels
+
+/// Working memory of a forward pass over up to `chunkLength` tokens, cut once from the arena.
+///
+/// Shapes: m = chunkLength, t = tileRows, H = hidden, Q = query rows, K = key/value rows,
+/// E = experts, k = experts per token, I = expert inner, D = widest SwiGLU inner.
+struct Scratch {
+  /// Rows of one expert are computed in tiles of at most this many.
+  static let tileRowLimit = 256
+
+  let chunkLength: Int
+  let tileRows: Int
+
+  /// [m][H] the residual stream.
+  let hidden: UnsafeMutablePointer<Float>
+  /// [m][H] normalized input of attention or experts, f32 and int8.
+  let normalized: Activations
+  /// [m][Q], [m][K], [m][K]
+  let query: UnsafeMutablePointer<Float>
+  let key: UnsafeMutablePointer<Float>
+  let value: UnsafeMutablePointer<Float>
+  /// [m][Q] attention output, f32 and int8.
+  let attended: Activations
+  /// [m][H] what attention or the feed-forward adds to the residual stream.
+  let update: UnsafeMutablePointer<Float>
+  /// [m][E] router logits, then probabilities.
+  let routerLogits: UnsafeMutablePointer<Float>
+  /// [m][k] chosen experts and weights, by falling weight.
+  let chosen: UnsafeMutablePointer<Int32>
+  let chosenWeights: UnsafeMutablePointer<Float>
+  /// [H] and [E], [k]: the next layer's router on this layer's hidden state.
+  let predictionInput: UnsafeMutablePointer<Float>
+  let predictionLogits: UnsafeMutablePointer<Float>
+  let predicted: UnsafeMutablePointer<Int32>
+  let predictedWeights: UnsafeMutablePointer<Float>
+  /// [E + 1] first row of each expert in `rowTokens`; [E] needed experts ascending.
+  let rowStarts: UnsafeMutablePointer<Int32>
+  let neededExperts: UnsafeMutablePointer<Int32>
+  /// [m·k] token of each row, and its weight, grouped by expert.
+  let rowTokens: UnsafeMutablePointer<Int32>
+  let rowWeights: UnsafeMutablePointer<Float>
+  /// [k] records of a decoded token's experts that have landed.
+  let records: UnsafeMutablePointer<UnsafeRawPointer>
+  /// [t][H] gathered rows of one expert.
+  let gathered: Activations
+  /// [t][2·pad16(D)] gate and up; [t][D] their SwiGLU, f32 and int8.
+  let gateUp: UnsafeMutablePointer<Float>
+  let gateUpStride: Int
+  let activated: Activations
+  /// [t][H] expert outputs before weighting.
+  let expertOutput: UnsafeMutablePointer<Float>
+  /// [d/2] rotation tables for each token of the chunk: [m][d/2].
+  let cosines: UnsafeMutablePointer<Float>
+  let sines: UnsafeMutablePointer<Float>
+  /// [V] logits of one token.
+  let logits: UnsafeMutablePointer<Float>
+
+  init(_ configuration: ModelConfiguration, chunkLength: Int, cutter: inout ArenaCutter) {
+    let attention = configuration.attention
+    let experts = configuration.experts
+    let hiddenSize = configuration.hiddenSize
+    let rows = chunkLength
+    // A decoded token's experts use the tile buffers side by side, one row each.
+    let tile = max(min(chunkLength, Self.tileRowLimit), experts.perToken)
+    let widest = max(experts.inner, configuration.largestDenseInner)
+    self.chunkLength = rows
+    tileRows = tile
+    hidden = cutter.take(Float.self, count: rows * hiddenSize)
+    normalized = Self.activations(rows, hiddenSize, &cutter)
+    query = cutter.take(Float.self, count: rows * attention.queryRows)
+    key = cutter.take(Float.self, count: rows * attention.keyValueRows)
+    value = cutter.take(Float.self, count: rows * attention.keyValueRows)
+    attended = Self.activations(rows, attention.queryRows, &cutter)
+    update = cutter.take(Float.self, count: rows * hiddenSize)
+    routerLogits = cutter.take(Float.self, count: rows * experts.count)
+    chosen = cutter.take(Int32.self, count: rows * experts.perToken)
+    chosenWeights = cutter.take(Float.self, count: rows * experts.perToken)
+    predictionInput = cutter.take(Float.self, count: hiddenSize)
+    predictionLogits = cutter.take(Float.self, count: experts.count)
+    predicted = cutter.take(Int32.self, count: experts.perToken)
+    predictedWeights = cutter.take(Float.self, count: experts.perToken)
+    rowStarts = cutter.take(Int32.self, count: experts.count + 1)
+    neededExperts = cutter.take(Int32.self, count: experts.count)
+    rowTokens = cutter.take(Int32.self, count: rows * experts.perToken)
+    rowWeights = cutter.take(Float.self, count: rows * experts.perToken)
+    records = cutter.take(UnsafeRawPointer.self, count: experts.perToken)
+    gathered = Self.activations(tile, hiddenSize, &cutter)
+    gateUpStride = 2 * ((widest + 15) / 16 * 16)
+    gateUp = cutter.take(Float.self, count: tile * gateUpStride)
+    activated = Self.activations(tile, widest, &cutter)
+    expertOutput = cutter.take(Float.self, count: tile * hiddenSize)
+    cosines = cutter.take(Float.self, count: rows * attention.headDimension / 2)
+    sines = cutter.take(Float.self, count: rows * attention.headDimension / 2)
+    logits = cutter.take(Float.self, count: configuration.vocabularySize)
+  }
+
+  private static func activations(_ rows: Int, _ columns: Int, _ cutter: inout ArenaCutter)
+    -> Activations
+  {
+    let stride = Activations.quantizedStride(columns)
+    let groups = stride / Int(FM_ACTIVATION_GROUP)
+    return Activations(
+      values: cutter.take(Float.self, count: rows * columns), stride: columns,
+      quantized: fm_activations(
+        values: cutter.take(Int8.self, count: rows * stride),
+        scales: cutter.take(Float.self, count: rows * groups),
+        sums: cutter.take(Int32.self, count: rows * groups), stride: stride))
+  }
+
+  static func bytes(_ configuration: ModelConfiguration, chunkLength: Int) -> Int {
+    var cutter = ArenaCutter()
+    _ = Scratch(configuration, chunkLength: chunkLength, cutter: &cutter)
+    return alignUpToPage(cutter.usedBytes)
+  }
+}
+
+extension Activations {
+  /// The same buffers starting at row `row`.
+  @inline(__always)
+  func from(row: Int) -> Activations {
+    let groups = quantized.stride / Int(FM_ACTIVATION_GROUP)
+    return Activations(
+      values: values + row * stride, stride: stride,
+      quantized: fm_activations(
+        values: quantized.values + row * quantized.stride,
+        scales: quantized.scales + row * groups, sums: quantized.sums + row * groups,
+        stride: quantized.stride))
+  }
+}

@@ -1,0 +1,138 @@
+import CKernels
+import Glibc
+import Support
+
+/// Grouped-query attention with per-head norms and rotary positions.
+extension Decoder {
+  /// Cosines and sines of the chunk's positions: the same for all layers and heads.
+  func prepareRotations(_ rows: Int) {
+    let half = inverseFrequencies.count
+    let factor = configuration.attention.rope.attentionFactor
+    for row in 0..<rows {
+      for pair in 0..<half {
+        let angle = Float(position + row) * inverseFrequencies[pair]
+        scratch.cosines[row * half + pair] = cosf(angle) * factor
+        scratch.sines[row * half + pair] = sinf(angle) * factor
+      }
+    }
+  }
+
+  /// hidden += attention(norm(hidden)) for `rows` new positions of layer `layer`.
+  func attend(_ layer: Int, rows: Int) {
+    var clock = PhaseClock()
+    let weights = weights.layers[layer]
+    let quantizes = weights.query.usesInt8 || weights.key.usesInt8 || weights.value.usesInt8
+    normalize(rows: rows, weight: weights.inputNorm, quantizes: quantizes)
+    project(weights, rows: rows)
+    rotateAndStore(layer, weights, rows: rows)
+    mix(layer, rows: rows)
+    if weights.output.usesInt8 { quantizeAttended(rows: rows) }
+    multiply(
+      weights.output, scratch.attended, rows: rows, output: scratch.update,
+      outputStride: configuration.hiddenSize)
+    if let biases = weights.biases {
+      add(biases.output, to: scratch.update, columns: configuration.hiddenSize, rows: rows)
+    }
+    addUpdate(rows: rows)
+    clock.lap(&times.attention)
+  }
+
+  /// q, k and v in one parallel region.
+  private func project(_ weights: LayerWeights, rows: Int) {
+    let (kernels, pool, scratch) = (kernels, pool, scratch)
+    let attention = configuration.attention
+    pool.run { thread in
+      kernels.multiply(
+        weights.query, blocks: pool.share(of: weights.query.blockCount, for: thread),
+        scratch.normalized, rows: rows, output: scratch.query, outputStride: attention.queryRows)
+      kernels.multiply(
+        weights.key, blocks: pool.share(of: weights.key.blockCount, for: thread),
+        scratch.normalized, rows: rows, output: scratch.key, outputStride: attention.keyValueRows)
+      kernels.multiply(
+        weights.value, blocks: pool.share(of: weights.value.blockCount, for: thread),
+        scratch.normalized, rows: rows, output: scratch.value,
+        outputStride: attention.keyValueRows)
+    }
+    if let biases = weights.biases {
+      add(biases.query, to: scratch.query, columns: attention.queryRows, rows: rows)
+      add(biases.key, to: scratch.key, columns: attention.keyValueRows, rows: rows)
+      add(biases.value, to: scratch.value, columns: attention.keyValueRows, rows: rows)
+    }
+  }
+
+  private func add(
+    _ bias: UnsafePointer<Float>, to values: UnsafeMutablePointer<Float>, columns: Int, rows: Int
+  ) {
+    for row in 0..<rows {
+      kernels.table.pointee.multiply_add(1, bias, columns, values + row * columns)
+    }
+  }
+
+  /// Head norms, rotation, and the new keys and values into the cache.
+  private func rotateAndStore(_ layer: Int, _ weights: LayerWeights, rows: Int) {
+    let (kernels, pool, scratch, cache) = (kernels, pool, scratch, cache)
+    let attention = configuration.attention
+    let (epsilon, start) = (configuration.normEpsilon, position)
+    let dimension = attention.headDimension
+    let half = attention.rope.dimension / 2
+
+    func prepare(
+      _ head: UnsafeMutablePointer<Float>, norm: UnsafePointer<Float>?, row: Int
+    ) {
+      if let norm { kernels.table.pointee.rms_norm(head, norm, dimension, epsilon, head) }
+      kernels.table.pointee.rope(
+        head, scratch.cosines + row * half, scratch.sines + row * half, 2 * half)
+    }
+    func share(_ range: Range<Int>) {
+      for row in range {
+        let query = scratch.query + row * attention.queryRows
+        for head in 0..<attention.headCount {
+          prepare(query + head * dimension, norm: weights.queryNorm, row: row)
+        }
+        let key = scratch.key + row * attention.keyValueRows
+        let value = scratch.value + row * attention.keyValueRows
+        for head in 0..<attention.keyValueHeadCount {
+          prepare(key + head * dimension, norm: weights.keyNorm, row: row)
+          cache.store(
+            key: key + head * dimension, value: value + head * dimension, layer: layer,
+            head: head, position: start + row, kernels: kernels)
+        }
+      }
+    }
+    if rows == 1 { return share(0..<1) }
+    pool.run { thread in share(pool.share(of: rows, for: thread)) }
+  }
+
+  /// softmax(q·K) V, one work item for each (row, key/value head).
+  ///
+  /// Later rows see more positions, so items are dealt out in turn rather than in runs.
+  private func mix(_ layer: Int, rows: Int) {
+    let (kernels, pool, scratch, cache) = (kernels, pool, scratch, cache)
+    let attention = configuration.attention
+    let start = position
+    let dimension = attention.headDimension
+    let group = attention.queriesPerKeyValueHead
+    let scale = 1 / Float(dimension).squareRoot()
+    let items = rows * attention.keyValueHeadCount
+    pool.run { thread in
+      for item in stride(from: thread, to: items, by: pool.threadCount) {
+        let (row, head) = (item / attention.keyValueHeadCount, item % attention.keyValueHeadCount)
+        let offset = row * attention.queryRows + head * group * dimension
+        var span = cache.span(layer: layer, head: head, positions: start + row + 1, scale: scale)
+        kernels.table.pointee.attention(
+          scratch.query + offset, group, dimension, &span, scratch.attended.values + offset,
+          dimension)
+      }
+    }
+  }
+
+  private func quantizeAttended(rows: Int) {
+    let (kernels, pool, scratch) = (kernels, pool, scratch)
+    let columns = configuration.attention.queryRows
+    if rows == 1 { return kernels.quantize(scratch.attended, columns: columns, rows: 0..<1) }
+    pool.run { thread in
+      kernels.quantize(
+        scratch.attended, columns: columns, rows: pool.share(of: rows, for: thread))
+    }
+  }
+}

@@ -1,0 +1,104 @@
+import CKernels
+import Support
+import WeightStore
+
+/// A chunk's experts: rows grouped by expert, each record read once, in file order.
+extension Decoder {
+  /// update[t] = Σ weight · expert(normalized[t]), summed in ascending expert order.
+  func prefillExperts(storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
+    guard let streamer else { return }
+    var clock = PhaseClock()
+    let needed = groupRows(rows)
+    scratch.update.update(repeating: 0, count: rows * configuration.hiddenSize)
+    clock.lap(&times.router)
+    let experts = UnsafeBufferPointer(start: scratch.neededExperts, count: needed)
+    try streamer.begin(layer: storeLayer, experts: experts, order: .request)
+    defer { streamer.end() }
+    while true {
+      clock.lap(&times.experts)
+      let delivery = try streamer.next()
+      clock.lap(&times.inputOutputWait)
+      guard let delivery else { break }
+      let first = Int(scratch.rowStarts[delivery.expert])
+      let end = Int(scratch.rowStarts[delivery.expert + 1])
+      computeRows(first..<end, shape: shape, record: delivery.record)
+      streamer.release(delivery.position)
+    }
+    clock.lap(&times.experts)
+  }
+
+  /// Counting sort of (token, expert) pairs by expert; returns how many experts have rows.
+  private func groupRows(_ rows: Int) -> Int {
+    let (experts, perToken) = (router.expertCount, router.perToken)
+    let starts = scratch.rowStarts
+    starts.update(repeating: 0, count: experts + 1)
+    for pair in 0..<rows * perToken { starts[Int(scratch.chosen[pair]) + 1] += 1 }
+    var needed = 0
+    for expert in 0..<experts {
+      if starts[expert + 1] > 0 {
+        scratch.neededExperts[needed] = Int32(expert)
+        needed += 1
+      }
+      starts[expert + 1] += starts[expert]
+    }
+    // Filling moves each start to its end, which is the next one's start: moved back below.
+    for token in 0..<rows {
+      for pair in token * perToken..<(token + 1) * perToken {
+        let expert = Int(scratch.chosen[pair])
+        let row = Int(starts[expert])
+        scratch.rowTokens[row] = Int32(token)
+        scratch.rowWeights[row] = scratch.chosenWeights[pair]
+        starts[expert] += 1
+      }
+    }
+    for expert in stride(from: experts, to: 0, by: -1) { starts[expert] = starts[expert - 1] }
+    starts[0] = 0
+    return needed
+  }
+
+  /// One expert's rows in tiles: gather, two products, add to each token's update.
+  private func computeRows(_ range: Range<Int>, shape: ExpertShape, record: UnsafeRawPointer) {
+    let (kernels, pool, scratch) = (kernels, pool, scratch)
+    let hiddenSize = configuration.hiddenSize
+    let (gateUp, down) = (shape.gateUp(record), shape.down(record))
+    var first = range.lowerBound
+    while first < range.upperBound {
+      let count = min(scratch.tileRows, range.upperBound - first)
+      let tileStart = first
+      pool.run { thread in
+        for row in pool.share(of: count, for: thread) {
+          scratch.gather(
+            token: Int(scratch.rowTokens[tileStart + row]), into: row, int8: gateUp.usesInt8)
+        }
+      }
+      expertTile(
+        gateUp: gateUp, down: down, inner: shape.inner, input: scratch.gathered, rows: count,
+        output: scratch.expertOutput)
+      pool.run { thread in
+        for row in pool.share(of: count, for: thread) {
+          kernels.table.pointee.multiply_add(
+            scratch.rowWeights[tileStart + row], scratch.expertOutput + row * hiddenSize,
+            hiddenSize, scratch.update + Int(scratch.rowTokens[tileStart + row]) * hiddenSize)
+        }
+      }
+      first += count
+    }
+  }
+}
+
+extension Scratch {
+  /// Copies one token's activations into row `row` of the tile.
+  @inline(__always)
+  func gather(token: Int, into row: Int, int8: Bool) {
+    let source = normalized.from(row: token)
+    let target = gathered.from(row: row)
+    if int8 {
+      let groups = source.quantized.stride / Int(FM_ACTIVATION_GROUP)
+      target.quantized.values.update(from: source.quantized.values, count: source.quantized.stride)
+      target.quantized.scales.update(from: source.quantized.scales, count: groups)
+      target.quantized.sums.update(from: source.quantized.sums, count: groups)
+    } else {
+      target.values.update(from: source.values, count: source.stride)
+    }
+  }
+}

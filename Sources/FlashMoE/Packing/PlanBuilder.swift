@@ -1,0 +1,73 @@
+import Support
+import WeightStore
+
+/// Turns a catalog into a pack plan, wherever the rows come from.
+struct PlanBuilder {
+  private var decision: SchemeDecision
+  private let source: (TensorCatalog.Source, TensorCatalog.Role?) throws(Failure) -> any RowSource
+
+  /// - Parameter source: the rows of one source; the role is nil for routed experts.
+  init(
+    _ options: PackingOptions,
+    source: @escaping (TensorCatalog.Source, TensorCatalog.Role?) throws(Failure) -> any RowSource
+  ) {
+    decision = SchemeDecision(options)
+    self.source = source
+  }
+
+  mutating func build(_ catalog: TensorCatalog) throws(Failure) -> (
+    residents: [PackPlan.Resident], layers: [PackPlan.Layer]
+  ) {
+    var residents: [PackPlan.Resident] = []
+    for tensor in catalog.residents {
+      let rows = try rows(tensor.arrangement, tensor.role)
+      let layout: TensorLayout =
+        tensor.role == .vector
+        ? .vector(count: tensor.arrangement.columns)
+        : .matrix(
+          MatrixLayout(
+            rows: tensor.arrangement.rows, columns: tensor.arrangement.columns,
+            scheme: decision.resident(tensor.name, role: tensor.role, formats: rows.formats)))
+      residents.append(PackPlan.Resident(name: tensor.name, layout: layout, rows: rows))
+    }
+    var layers: [PackPlan.Layer] = []
+    for layer in catalog.expertLayers { layers.append(try build(layer)) }
+    try decision.checkOverrides()
+    return (residents, layers)
+  }
+
+  /// All experts of a layer share a layout, so a section's scheme is decided over all of them.
+  private mutating func build(_ layer: TensorCatalog.ExpertLayer) throws(Failure) -> PackPlan.Layer {
+    var sections: [(name: String, layout: TensorLayout)] = []
+    var experts: [[PackPlan.Rows]] = Array(repeating: [], count: layer.expertCount)
+    for (name, arrangements) in [("gate_up", layer.gateUp), ("down", layer.down)] {
+      guard arrangements.count == layer.expertCount, let first = arrangements.first else {
+        throw Failure(.mismatch, "catalog", at: "layer \(layer.layer)", "lacks experts")
+      }
+      var formats: Set<SourceFormat> = []
+      for (expert, arrangement) in arrangements.enumerated() {
+        let rows = try rows(arrangement, nil)
+        formats.formUnion(rows.formats)
+        experts[expert].append(rows)
+      }
+      let scheme = decision.experts("layers.\(layer.layer).experts.\(name)", formats: formats)
+      let layout = MatrixLayout(rows: first.rows, columns: first.columns, scheme: scheme)
+      sections.append((name, .matrix(layout)))
+    }
+    return PackPlan.Layer(number: layer.layer, record: RecordLayout(sections), experts: experts)
+  }
+
+  private func rows(_ arrangement: TensorCatalog.Arrangement, _ role: TensorCatalog.Role?)
+    throws(Failure) -> PackPlan.Rows
+  {
+    switch arrangement {
+    case .plain(let only): .plain(try source(only, role))
+    case .blockedPairs(let gate, let up):
+      .blockedPairs(gate: try source(gate, role), up: try source(up, role))
+    }
+  }
+}
+
+extension PackPlan.Rows {
+  var formats: Set<SourceFormat> { Set(sources.map(\.format)) }
+}

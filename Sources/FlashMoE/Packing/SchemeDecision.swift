@@ -1,0 +1,60 @@
+import Support
+import WeightStore
+
+/// Turns choices, roles and source formats into the scheme of each tensor.
+struct SchemeDecision {
+  let options: PackingOptions
+  /// Patterns that matched something, to tell the user of those that did not.
+  private var used: Set<Int> = []
+  private var names: [String] = []
+
+  init(_ options: PackingOptions) { self.options = options }
+
+  mutating func resident(
+    _ name: String, role: TensorCatalog.Role, formats: Set<SourceFormat>
+  ) -> Scheme {
+    if let choice = override(name) { return resolve(choice, fallback: .q8, formats: formats) }
+    if role == .router {
+      // Few bytes and a large effect: its own precision, and never below 8 bits.
+      let exact = SourceFormat.commonScheme(formats)
+      return exact == .q4 ? .q8 : exact
+    }
+    return resolve(options.residents, fallback: .q8, formats: formats)
+  }
+
+  mutating func experts(_ name: String, formats: Set<SourceFormat>) -> Scheme {
+    resolve(override(name) ?? options.experts, fallback: .q4, formats: formats)
+  }
+
+  private func resolve(_ choice: SchemeChoice, fallback: Scheme, formats: Set<SourceFormat>)
+    -> Scheme
+  {
+    switch choice {
+    case .scheme(let scheme): scheme
+    case .keep: SourceFormat.commonScheme(formats)
+    // What is quantized already is never quantized again.
+    case .automatic:
+      formats.allSatisfy(\.isQuantized) ? SourceFormat.commonScheme(formats) : fallback
+    }
+  }
+
+  private mutating func override(_ name: String) -> SchemeChoice? {
+    names.append(name)
+    var choice: SchemeChoice?
+    for (at, override) in options.overrides.enumerated() where override.matches(name) {
+      used.insert(at)
+      choice = override.choice
+    }
+    return choice
+  }
+
+  /// - Throws: `Failure(.usage)` for a pattern that matched no tensor: it would silently do nothing.
+  func checkOverrides() throws(Failure) {
+    for (at, override) in options.overrides.enumerated() where !used.contains(at) {
+      let examples = [names.first, names.last].compactMap { $0 }.joined(separator: " or ")
+      throw Failure(
+        .usage, "--override", at: "\"\(override.pattern)\"", "matches no matrix of this model",
+        remedy: "Names look like \(examples)")
+    }
+  }
+}

@@ -1,0 +1,58 @@
+import ArgumentParser
+import FlashMoE
+import Support
+import WeightStore
+
+struct PlanCommand: ParsableCommand {
+  static let configuration = CommandConfiguration(
+    commandName: "plan",
+    abstract: "Show what goes where in a RAM budget, and what speed to expect.",
+    discussion: """
+      Nothing is loaded. A disk and a memory probe take about a second; --no-probe leaves them \
+      out. When the budget is too small, it says what would fit and exits with 1.
+
+      Example: flashmoe plan model.fmoe --ram 6GB --ctx 8192
+      """)
+
+  @OptionGroup var model: StoreArgument
+  @Flag(name: .customLong("no-probe"), help: "Do not measure disk and memory.")
+  var noProbe = false
+  @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
+  @OptionGroup(title: "Output") var common: CommonArguments
+
+  mutating func run() throws {
+    let store = try model.open()
+    let options = engine.options
+    let plan: MemoryPlan
+    do throws(Failure) {
+      plan = try Engine.plan(store: store, options: options)
+    } catch {
+      guard error.kind == .budget else { throw error }
+      throw PlanRefusal(error, store: store, options: options)
+    }
+    let speed = try estimate(plan, store: store)
+    if common.json {
+      var object: JSONObject = ["store": .string(store.path), "fits": .bool(true)]
+      for (key, value) in PlanReport.json(plan).members { object[key] = value }
+      object["expected"] = .object(speed.json)
+      Output.print(object)
+      return
+    }
+    let share = ByteCount.fixed(plan.cachedShare * 100, digits: 0)
+    Output.print(Style.heading("\(store.manifest.name) in \(ByteCount.format(plan.budgetBytes))"))
+    Output.print(PlanReport.table(plan))
+    Output.print(
+      "  least budget for this context: \(ByteCount.format(plan.minimumBytes)) "
+        + "(--ram \(plan.minimumBytes))")
+    if plan.recordCount > 0 { Output.print("  \(share) % of the experts fit the cache") }
+    Output.print("")
+    Output.print(speed.text)
+  }
+
+  private func estimate(_ plan: MemoryPlan, store: Store) throws(Failure) -> SpeedEstimate {
+    guard !noProbe else {
+      return SpeedEstimate(plan, diskBytesPerSecond: nil, memoryBytesPerSecond: nil)
+    }
+    return SpeedEstimate(plan, diskBytesPerSecond: nil, memoryBytesPerSecond: nil)
+  }
+}
