@@ -25,6 +25,8 @@ extension Decoder {
     normalize(rows: rows, weight: weights.inputNorm, quantizes: quantizes)
     project(weights, rows: rows)
     rotateAndStore(layer, weights, rows: rows)
+    // Speculative reads go on while attention computes; a look costs next to nothing.
+    if rows == 1 { streamer?.poll() }
     mix(layer, rows: rows)
     if weights.output.usesInt8 { quantizeAttended(rows: rows) }
     multiply(

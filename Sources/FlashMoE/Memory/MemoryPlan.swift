@@ -103,8 +103,8 @@ struct MemoryPlanner {
     var slots = needed
     if slotBytes > 0 {
       let free = budget - totalBytes(context: context, chunk: chunk, slots: 0)
-      // The kernel's share grows with the slots; 201/200 covers it.
-      slots = min(records, free / (slotBytes + slotBytes / 200 + 1))
+      // The kernel's share grows with the slots; 201/200 covers it.  The least is known to fit.
+      slots = min(records, max(needed, free / (slotBytes + slotBytes / 200 + 1)))
     }
     if let wanted = options.slotCount {
       guard wanted >= needed else {

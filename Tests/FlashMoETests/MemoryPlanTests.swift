@@ -1,0 +1,142 @@
+import Support
+import TestSupport
+import Testing
+import WeightStore
+
+@testable import FlashMoE
+
+/// Promise two, as arithmetic: a plan never exceeds its budget and always says what is missing.
+@Suite struct MemoryPlanTests {
+  private func manifest() throws -> (Manifest, ModelConfiguration) {
+    let config = try FileSystem.readJSON(Fixtures.path("oracle/qwen3_moe/config.json"))
+    let configuration = try ModelRegistry.read(config, subject: "config.json").configuration
+    let record = RecordLayout.swiglu(hidden: 64, inner: 32, scheme: .q4, downScheme: .q4)
+    let checksums = [Checksum](repeating: Checksum(value: 0), count: configuration.experts.count)
+    return (
+      Manifest(
+        name: "test", config: config, residentBytes: 123_457, residents: [],
+        layers: configuration.sparseLayers.map {
+          Manifest.Layer(layer: $0, record: record, checksums: checksums)
+        }, companions: [], source: .null), configuration
+    )
+  }
+
+  private func plan(_ change: (inout EngineOptions) -> Void) throws -> MemoryPlan {
+    let (manifest, configuration) = try manifest()
+    var options = EngineOptions(threadCount: 2)
+    change(&options)
+    return try MemoryPlanner(
+      manifest: manifest, configuration: configuration, options: options, subject: "test.fmoe"
+    ).plan()
+  }
+
+  @Test func everyBudgetFromTheLeastUpIsMet() throws {
+    for context in [1, 64, 333, 4096] {
+      let minimum = try plan {
+        $0.budgetBytes = 1 << 30
+        $0.contextLength = context
+      }.minimumBytes
+      for extra in [0, 1, 100, 4095, 4096, 12345, 60000, 333_333, 5_000_000] {
+        let plan = try plan {
+          $0.budgetBytes = minimum + extra
+          $0.contextLength = context
+        }
+        #expect(plan.plannedBytes <= minimum + extra)
+        #expect(plan.slotCount >= 4)
+        #expect(plan.contextLength == context)
+      }
+      #expect {
+        try self.plan {
+          $0.budgetBytes = minimum - 1
+          $0.contextLength = context
+        }
+      } throws: { error in
+        let text = "\(error)"
+        return (error as? Failure)?.kind == .budget && text.contains("1 bytes too small")
+          && text.contains("\(minimum)")
+      }
+    }
+  }
+
+  @Test func largeBudgetsHoldEverythingAndNoMore() throws {
+    let plan = try plan { $0.budgetBytes = 8 << 30 }
+    #expect(plan.slotCount == plan.recordCount)
+    #expect(plan.cachedShare == 1)
+    #expect(plan.plannedBytes < 1 << 30)
+    #expect(plan.contextLength == 4096)
+  }
+
+  @Test func smallBudgetsShortenTheDefaultContext() throws {
+    let least = try plan {
+      $0.budgetBytes = 1 << 30
+      $0.contextLength = 256
+    }.minimumBytes
+    #expect(try plan { $0.budgetBytes = least + 100_000 }.contextLength < 4096)
+  }
+
+  @Test func requestsOutOfRangeAreRefused() throws {
+    let cases: [(String, (inout EngineOptions) -> Void)] = [
+      ("--ctx", { $0.contextLength = 1_000_000 }), ("--ctx", { $0.contextLength = 0 }),
+      ("--chunk", { $0.chunkLength = 0 }), ("cache", { $0.slotCount = 3 }),
+    ]
+    for (subject, change) in cases {
+      #expect {
+        try self.plan {
+          $0.budgetBytes = 1 << 30
+          change(&$0)
+        }
+      } throws: { ($0 as? Failure)?.subject == subject }
+    }
+  }
+}
+
+@Suite struct WarmFillTests {
+  private func store(profile: String, in directory: TemporaryDirectory) throws -> Store {
+    let source = directory.file("checkpoint")
+    try FileSystem.createDirectory(source)
+    for name in try FileSystem.list(Fixtures.path("oracle/qwen3_moe")) {
+      let bytes = try FileSystem.readBytes(Fixtures.path("oracle/qwen3_moe/" + name))
+      try directory.write(bytes, to: "checkpoint/" + name)
+    }
+    let store = try OracleStore.pack(source, in: directory, options: PackingOptions())
+    // A profile is made after packing: it joins the manifest as one more companion.
+    var manifest = store.manifest
+    let bytes = Array(profile.utf8)
+    manifest.companions.append(
+      Manifest.Companion(name: "profile.json", bytes: bytes.count, checksum: Checksum(of: bytes)))
+    try FileSystem.writeAtomically(bytes, to: store.filePath("profile.json"))
+    try FileSystem.writeAtomically(manifest.serialized(), to: store.filePath(Manifest.fileName))
+    return try Store(opening: store.path)
+  }
+
+  @Test func popularRecordsAreThereBeforeTheFirstToken() throws {
+    let directory = try TemporaryDirectory("warm")
+    let row = (0..<12).map { "\($0)" }.joined(separator: ",")
+    let store = try store(profile: #"{"popularity": [[\#(row)],[\#(row)],[\#(row)]]}"#, in: directory)
+    let options = EngineOptions(budgetBytes: 100 << 20, contextLength: 64)
+    let warm = try Engine(store: store, options: options)
+    // Expert 0 never occurred in the profile: 11 of 12 are popular.
+    #expect(warm.warmedRecords == 33)
+    let cold = try Engine(
+      store: try OracleStore.pack(
+        Fixtures.path("oracle/qwen3_moe"), in: directory, options: PackingOptions()),
+      options: options)
+    let tokens: [Int32] = [5, 6, 7, 8, 9]
+    #expect(
+      try warm.logits(tokens).logits.map(\.bitPattern)
+        == cold.logits(tokens).logits.map(\.bitPattern))
+    let statistics = try warm.withCore { core throws(Failure) in core.streamStatistics }
+    #expect(statistics.hits > 0)
+    #expect(try cold.withCore { core throws(Failure) in core.streamStatistics }.hits == 0)
+  }
+
+  @Test func aProfileOfAnotherModelIsRefused() throws {
+    for profile in [#"{"popularity": [[1,2]]}"#, "{}", #"{"popularity": [[1],[2],[3]]}"#] {
+      let directory = try TemporaryDirectory("warm")
+      let store = try store(profile: profile, in: directory)
+      #expect(throws: Failure.self) {
+        try Engine(store: store, options: EngineOptions(budgetBytes: 100 << 20, contextLength: 64))
+      }
+    }
+  }
+}
