@@ -44,6 +44,16 @@ public struct EngineOptions: Sendable {
     self.streamer = streamer
   }
 
+  /// More threads than this are refused: no machine gains from them.
+  public static let threadLimit = 256
+
+  /// - Throws: `Failure(.usage)` naming the flag whose value makes no sense.
+  func validate() throws(Failure) {
+    guard (1...Self.threadLimit).contains(threadCount) else {
+      throw Failure(.usage, "--threads", "\(threadCount); it must be from 1 to \(Self.threadLimit)")
+    }
+  }
+
   /// Processors this process may run on.
   public static var processorCount: Int { Int(fm_processor_count()) }
 }

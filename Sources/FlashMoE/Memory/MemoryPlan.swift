@@ -91,6 +91,7 @@ struct MemoryPlanner {
 
   /// - Throws: `Failure(.budget)` with the least budget that works and what else would help.
   func plan() throws(Failure) -> MemoryPlan {
+    try options.validate()
     let budget = options.budgetBytes ?? ProcessMemory.availableBytes() / 100 * 85
     let needed = manifest.layers.isEmpty ? 0 : configuration.experts.perToken
     let context = try contextLength(budget: budget)

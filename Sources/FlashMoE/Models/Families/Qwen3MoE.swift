@@ -32,6 +32,11 @@ public enum Qwen3MoE: ModelFamily {
       throw reader.failure(
         "num_experts_per_tok", "\(perToken) is more than the \(expertCount) experts there are")
     }
+    // The catalogue names every expert: a lying count must not fill memory with names.
+    let layers = try reader.integer("num_hidden_layers", in: 1...4096)
+    guard expertCount * layers <= 1 << 20 else {
+      throw reader.failure("num_experts", "\(expertCount) in each of \(layers) layers is absurd")
+    }
     let maximumPositions = try reader.integer("max_position_embeddings", default: 32768)
     return ModelConfiguration(
       modelType: "qwen3_moe",
