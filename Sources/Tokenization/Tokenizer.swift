@@ -25,9 +25,13 @@ public final class Tokenizer: Sendable {
   ///   naming the part that is not known here, `.io` or `.notFound`.
   public convenience init(contentsOf path: String) throws(Failure) {
     let bytes = try FileSystem.readBytes(path, limitBytes: 256 << 20)
-    let file = try TokenizerFile(bytes, subject: path)
+    try self.init(try TokenizerFile(bytes, subject: path))
+  }
+
+  convenience init(_ file: TokenizerFile) throws(Failure) {
     try self.init(
-      Configuration(value: file.document, subject: path, place: ""), tables: file.tables)
+      Configuration(value: file.document, subject: file.tables.subject, place: ""),
+      tables: file.tables)
   }
 
   /// Takes the content of tokenizer.json.

@@ -32,7 +32,11 @@ struct FlashMoECommand: AsyncParsableCommand {
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),
-      CommandGroup(name: "Measuring", subcommands: [PlanCommand.self, LogitsCommand.self]),
+      CommandGroup(
+        name: "Measuring",
+        subcommands: [
+          PlanCommand.self, BenchCommand.self, PerplexityCommand.self, LogitsCommand.self,
+        ]),
     ])
 
   static func main() async {

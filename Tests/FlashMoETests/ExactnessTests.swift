@@ -24,7 +24,7 @@ import WeightStore
   }
 
   static let variants: [Variant] =
-    [4, 5, 7, 12, 17, 36].map { slots in Variant("\(slots) slots") { $0.slotCount = slots } }
+    [4, 5, 7, 12, 17, 36].map { (slots: Int) in Variant("\(slots) slots") { $0.slotCount = slots } }
     + CachePolicyKind.allCases.map { policy in
       Variant("policy \(policy.rawValue)") {
         $0.slotCount = 9
@@ -51,7 +51,7 @@ import WeightStore
       Variant("one thread") { $0.threadCount = 1 },
       Variant("three threads") { $0.threadCount = 3 },
     ]
-    + [1, 2, 3, 7, 16, 47].map { chunk in
+    + [1, 2, 3, 7, 16, 47].map { (chunk: Int) in
       Variant("chunks of \(chunk)", chunk: chunk) { $0.slotCount = 10 }
     }
 

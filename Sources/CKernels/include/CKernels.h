@@ -152,4 +152,10 @@ void fm_pack_block_q8_0(const uint8_t *rows, size_t row_stride, size_t valid_row
 void fm_widen_bf16(const uint16_t *x, size_t n, float *y);
 void fm_widen_f16(const uint16_t *x, size_t n, float *y);
 
+// ## Probe
+
+// Reads `bytes` (rounded down to 256) of memory with the level's widest loads and returns the
+// exclusive or of their 64-bit words, so that the reads cannot be left out.
+uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
+
 #endif

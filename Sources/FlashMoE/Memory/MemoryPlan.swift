@@ -214,7 +214,7 @@ struct MemoryPlanner {
 
 /// Measured needs of the program itself (docs/memory.md says how).
 enum ProcessOverhead {
-  static let baseBytes = 12 << 20
+  static let baseBytes = 6 << 20
   static let bytesPerCompanionByte = 4
   static let bytesPerRecord = 512
   static let bytesPerThread = 128 << 10

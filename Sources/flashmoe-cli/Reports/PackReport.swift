@@ -43,7 +43,7 @@ struct PackReport {
         isExact
           ? "exact"
           : "relative error \(ByteCount.fixed(error.relativeSquaredError.squareRoot() * 100, digits: 2)) %"
-            + " (root of the squared error's share)")
+            + " (root mean square)")
     }
     if !result.errors.isEmpty { lines.append(table.text()) }
     return lines.joined(separator: "\n")

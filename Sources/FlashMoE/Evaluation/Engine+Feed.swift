@@ -1,0 +1,89 @@
+import Support
+import WeightStore
+
+extension Engine {
+  /// Runs given tokens from an empty context and measures: prefill, or decode of a fixed text.
+  ///
+  /// - Parameters:
+  ///   - oneByOne: each token is a step of its own with logits after it, as in decode, only that
+  ///     the next token is the text's and not the model's choice.  Otherwise the tokens go in
+  ///     chunks and logits are computed after the last.
+  ///   - isCancelled: asked between steps.
+  /// - Throws: `Failure` as a generation does; `.cancelled` when asked to stop.
+  public func feed(
+    _ tokens: [Int32], oneByOne: Bool, isCancelled: @escaping @Sendable () -> Bool = { false }
+  ) throws(Failure) -> GenerationSummary.Stage {
+    guard !tokens.isEmpty else { throw Failure(.usage, "token ids", "there are none") }
+    return try withCore { core throws(Failure) in
+      core.rewind(to: 0)
+      core.resetStatistics()
+      let start = Clock.nanoseconds()
+      var lastRow = 0
+      if oneByOne {
+        for token in tokens {
+          if isCancelled() { throw Failure(.cancelled, "measurement", "interrupted") }
+          try core.process([token])
+          _ = core.decoder.logits(row: 0)
+        }
+      } else {
+        try core.process(tokens) { _, rows throws(Failure) in
+          if isCancelled() { throw Failure(.cancelled, "measurement", "interrupted") }
+          lastRow = rows - 1
+          return true
+        }
+        _ = core.decoder.logits(row: lastRow)
+      }
+      return GenerationSummary.Stage(
+        tokens: tokens.count, seconds: Clock.seconds(since: start),
+        streaming: core.streamStatistics, times: core.decoder.times)
+    }
+  }
+
+  /// Empties the expert cache and what its policy learned: the next token starts cold.
+  public func emptyExpertCache() throws(Failure) {
+    try withCore { core in core.decoder.streamer?.empty() }
+  }
+
+  /// Runs `tokens[range]` after the tokens before it and keeps the logits of `wanted` positions.
+  ///
+  /// - Parameter buffer: row `position - range.lowerBound` gets the logits after `position`.
+  func collectLogits(
+    _ tokens: [Int32], _ range: Range<Int>, wanted: Range<Int>, into buffer: LogitBuffer
+  ) throws(Failure) {
+    try withCore { core throws(Failure) in
+      core.rewind(to: range.lowerBound)
+      guard core.context.count == range.lowerBound else {
+        throw Failure(.usage, "engine", "another generation used it in the middle of a text")
+      }
+      try core.process(Array(tokens[range])) { start, rows in
+        for row in 0..<rows where wanted.contains(range.lowerBound + start + row) {
+          let logits = core.decoder.logits(row: row)
+          buffer.row(start + row).update(from: logits.baseAddress.unsafelyUnwrapped, count: logits.count)
+        }
+        return true
+      }
+    }
+  }
+}
+
+/// Logits of consecutive positions, [rows][V].
+///
+/// Written on an engine's thread while the owner waits for it, and read by the owner afterwards.
+final class LogitBuffer: @unchecked Sendable {
+  let rowCount: Int
+  let vocabularySize: Int
+  private let values: UnsafeMutablePointer<Float>
+
+  init(rowCount: Int, vocabularySize: Int) {
+    self.rowCount = rowCount
+    self.vocabularySize = vocabularySize
+    values = .allocate(capacity: rowCount * vocabularySize)
+  }
+
+  deinit { values.deallocate() }
+
+  func row(_ index: Int) -> UnsafeMutablePointer<Float> {
+    precondition(index >= 0 && index < rowCount)
+    return values + index * vocabularySize
+  }
+}

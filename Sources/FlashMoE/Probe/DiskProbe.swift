@@ -1,0 +1,60 @@
+import Support
+import WeightStore
+
+/// What a disk gave a reader with many large reads in flight.
+public struct DiskMeasurement: Sendable {
+  public var bytesPerSecond: Double
+  /// Whether the page cache was kept out of it.
+  public var direct: Bool
+  /// "io_uring" or "pread threads".
+  public var backend: String
+  /// What makes the number doubtful, in words: buffered reads, a small file.
+  public var note: String?
+}
+
+/// A quick look at the disk under a store: random reads of its own files, a second or less.
+public enum DiskProbe {
+  /// Below this the disk's own cache may answer instead of the disk.
+  public static let smallBytes = 64_000_000
+  private static let fileLimit = 32
+
+  /// Reads random aligned blocks of existing files past the page cache.
+  ///
+  /// - Parameters:
+  ///   - path: a file, or a store, whose layer files are then read.
+  ///   - blockBytes: bytes of a read; less where the file is smaller.
+  ///   - depth: reads in flight; memory in use is `depth × blockBytes`.
+  ///   - seconds: how long to read.
+  /// - Throws: `Failure` for a path that cannot be read or holds less than 4 KiB.
+  public static func measure(
+    path: String, blockBytes: Int = 512 << 10, depth: Int = 16, seconds: Double = 1
+  ) throws(Failure) -> DiskMeasurement {
+    let probe = ReadProbe(blockBytes: blockBytes, depth: depth, seconds: seconds)
+    let result = try probe.run(try files(at: path))
+    var notes: [String] = []
+    if let refusal = result.directRefusal {
+      notes.append("buffered, since the file system refuses O_DIRECT (\(refusal))")
+    }
+    if result.coveredBytes < smallBytes {
+      notes.append(
+        "only \(ByteCount.format(result.coveredBytes)) to read, which a disk's own cache may hold")
+    }
+    if result.blockBytes < blockBytes / RecordLayout.alignment * RecordLayout.alignment {
+      notes.append("in blocks of \(ByteCount.format(result.blockBytes))")
+    }
+    return DiskMeasurement(
+      bytesPerSecond: result.seconds > 0 ? Double(result.bytes) / result.seconds : 0,
+      direct: result.isDirect, backend: result.backend,
+      note: notes.isEmpty ? nil : notes.joined(separator: "; "))
+  }
+
+  /// A store's layer files, evenly chosen where there are many; resident weights where none are.
+  private static func files(at path: String) throws(Failure) -> [String] {
+    guard FileSystem.isDirectory(path) else { return [path] }
+    let store = try Store(opening: path)
+    let layers = store.manifest.layers
+    guard !layers.isEmpty else { return [store.filePath(Manifest.residentFileName)] }
+    let count = min(layers.count, fileLimit)
+    return (0..<count).map { store.filePath(layers[$0 * layers.count / count].file) }
+  }
+}

@@ -1,0 +1,19 @@
+import Support
+
+extension ExpertStreamer {
+  /// Forgets every cached record and everything learned about them, as if just opened: the open
+  /// request ends, reads in flight land and are dropped, checksums are checked again on next use.
+  ///
+  /// For benchmarks that start cold; statistics are kept.
+  public func empty() {
+    drain()
+    let layerExperts = cache.layerExperts
+    cache = ExpertCache(
+      partition: cache.partition, layerExperts: layerExperts,
+      policy: SelectedPolicy(options.policy, recordCount: store.manifest.recordCount),
+      readAheadRecords: cache.readAheadFloor)
+    let stride = store.manifest.layers.map(\.record.stride).max() ?? RecordLayout.alignment
+    governor = PrefetchGovernor(judgedBytes: 8 * stride)
+    for index in verified.indices { verified[index] = 0 }
+  }
+}
