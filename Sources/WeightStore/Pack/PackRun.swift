@@ -79,7 +79,7 @@ final class PackRun: Sendable {
       guard at < units.units.count else { return }
       do throws(Failure) {
         if options.isCancelled() {
-          throw Failure(.cancelled, FileSystem.name(of: store), "packing was interrupted")
+          throw Failure(.cancelled, FileSystem.parent(of: store), "packing was interrupted")
         }
         try complete(at, with: &producer)
       } catch {

@@ -86,7 +86,11 @@ struct PackWorkspace: ~Copyable {
   func journal(fingerprint: Checksum, name: String, unitCount: Int, discards: Bool)
     throws(Failure) -> PackJournal
   {
-    if case .plan(let found, let foundName) = try PackJournal.content(at: journalPath), !discards {
+    // Without `store` nothing is unfinished: a packer was killed before its first unit, or after
+    // its store had got its name.
+    if FileSystem.exists(store), !discards,
+      case .plan(let found, let foundName) = try PackJournal.content(at: journalPath)
+    {
       guard found == fingerprint else {
         throw Failure(
           .mismatch, partial,

@@ -121,6 +121,21 @@ import Testing
       try PackFixtures.contents(output) == PackFixtures.contents(directory.file("other.fmoe")))
   }
 
+  /// A packer killed between naming its store and tidying up leaves a journal that means nothing.
+  @Test func leftoversOfAFinishedPackAreNoUnfinishedWork() throws {
+    let directory = try TemporaryDirectory("pack")
+    let output = directory.file("a.fmoe")
+    interrupt(PackFixtures.plan(), output, after: 4)
+    let journal = try FileSystem.readBytes(output + ".partial/journal")
+    try Packer.pack(PackFixtures.plan(), to: output, options: options())
+    try FileSystem.createDirectory(output + ".partial")
+    try directory.write(journal, to: "a.fmoe.partial/journal")
+    try Packer.pack(
+      PackFixtures.plan(seed: 2), to: output, options: PackOptions(overwrites: true))
+    #expect(try FileSystem.list(directory.path) == ["a.fmoe"])
+    #expect(try Verification.verify(output).isSound)
+  }
+
   @Test func twoPackersDoNotShareAnOutput() throws {
     let directory = try TemporaryDirectory("pack")
     let output = directory.file("a.fmoe")
