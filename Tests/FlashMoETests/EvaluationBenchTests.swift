@@ -26,10 +26,11 @@ import WeightStore
   @Test func rowsCountWhatHappened() throws {
     let engine = try engine()
     let options = BenchOptions(
-      promptLengths: [16, 33], generationLengths: [9], repetitions: 2, diskSeconds: 0.02)
+      promptLengths: [16, 33], generationLengths: [9], repetitions: 2)
+    let disk = try DiskProbe.measure(path: store.path, seconds: 0.02)
     let text = BenchText(randomBelow: engine.configuration.vocabularySize, seed: 3)
     var steps: [String] = []
-    let report = try Benchmark(engine: engine, options: options, text: text).run(
+    let report = try Benchmark(engine: engine, options: options, text: text, disk: disk).run(
       progress: { progress in
         steps.append("\(progress.test.name) \(progress.cache.rawValue) \(progress.repetition)")
       })
@@ -124,8 +125,7 @@ import WeightStore
     let report = try Benchmark(
       engine: engine,
       options: BenchOptions(
-        promptLengths: [8], generationLengths: [4, 0], repetitions: 3, caches: [.warm],
-        diskSeconds: 0),
+        promptLengths: [8], generationLengths: [4, 0], repetitions: 3, caches: [.warm]),
       text: text
     ).run()
     #expect(report.rows.map(\.tokenKind) == ["text", "text"])

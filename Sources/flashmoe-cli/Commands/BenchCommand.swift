@@ -108,15 +108,18 @@ struct BenchCommand: ParsableCommand {
     let bench = BenchOptions(
       promptLengths: try Self.lengths(prompt, "-p"),
       generationLengths: try Self.lengths(generate, "-n"), repetitions: repetitions,
-      caches: cache.caches, diskSeconds: noProbe ? 0 : 1)
+      caches: cache.caches)
     var options = engine.options
     // As llama-bench does: no longer than the longest test, unless asked for.
     if options.contextLength == nil { options.contextLength = max(bench.contextLength, 1) }
+    // Before the engine: afterwards the budget has no room for the probe's buffers.
+    let disk = noProbe ? nil : try DiskProbe.measure(path: store.path)
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     let format = common.json ? Format.json : self.format ?? .md
     if format == .md { EngineReport.announce(engine, verbose: common.verbose) }
-    let benchmark = try Benchmark(engine: engine, options: bench, text: try text(for: engine))
+    let benchmark = try Benchmark(
+      engine: engine, options: bench, text: try text(for: engine), disk: disk)
     Interruption.handle {}
     let line = ProgressLine("bench")
     let report = try benchmark.run(isCancelled: { Interruption.happened }) { progress in

@@ -117,8 +117,15 @@ struct PerplexityCommand: ParsableCommand {
       options.budgetBytes = max((budget - working) / planned.count, 1)
       options.activations = model.activations
       let engine = try Engine(store: store, options: options, logger: logger)
-      if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
+      if !common.json, planned.count == 1 || common.verbose {
+        EngineReport.announce(engine, verbose: common.verbose)
+      }
       subjects.append(.init(engine: engine, references: model.references))
+    }
+    if !common.json, planned.count > 1 {
+      Output.message(
+        Style.dimmed(
+          "\(planned.count) models side by side, \(ByteCount.format(budget / planned.count)) each"))
     }
     return subjects
   }
