@@ -80,8 +80,10 @@ struct PerplexityCommand: ParsableCommand {
       stores: stores.isEmpty ? [try DemoStore.path()] : stores, reference: reference,
       referenceActivations: referenceActivations, bothActivations: bothActivations,
       activations: engine.activations)
+    // What can be wrong without a model is found before one is loaded.
+    let prompts = try prompts()
     let models = try load(planned)
-    let texts = try tokens(models[0].engine)
+    let texts = try tokens(prompts, models[0].engine)
     let evaluation = try LikelihoodEvaluation(models, windows: windows)
     Interruption.handle {}
     let line = ProgressLine("perplexity")
@@ -130,17 +132,18 @@ struct PerplexityCommand: ParsableCommand {
     return subjects
   }
 
-  /// The texts' tokens, cut to `--limit` tokens in all.
-  private func tokens(_ engine: Engine) throws(Failure) -> [[Int32]] {
-    var texts: [[Int32]] = []
+  private func prompts() throws(Failure) -> [Prompt] {
     if let idsFile {
-      texts = [try TokenIDs.parse(try TextInput.read(idsFile), subject: idsFile)]
-    } else {
-      for path in try textFiles() {
-        texts.append(
-          try engine.encode(.text(try TextInput.read(path), parsesSpecialTokens: false)))
-      }
+      return [.tokens(try TokenIDs.parse(try TextInput.read(idsFile), subject: idsFile))]
     }
+    return try textFiles().map { path throws(Failure) in
+      .text(try TextInput.read(path), parsesSpecialTokens: false)
+    }
+  }
+
+  /// The texts' tokens, cut to `--limit` tokens in all.
+  private func tokens(_ prompts: [Prompt], _ engine: Engine) throws(Failure) -> [[Int32]] {
+    var texts = try prompts.map { prompt throws(Failure) in try engine.encode(prompt) }
     guard var left = limit else { return texts }
     for index in texts.indices {
       texts[index] = Array(texts[index].prefix(left))

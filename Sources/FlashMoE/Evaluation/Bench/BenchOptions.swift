@@ -37,7 +37,7 @@ public struct BenchOptions: Sendable {
   public var contextLength: Int { tests.map(\.tokens).max() ?? 0 }
 
   /// - Throws: `Failure(.usage)` when there is nothing to do.
-  func validated() throws(Failure) -> BenchOptions {
+  public func validated() throws(Failure) -> BenchOptions {
     if let bad = (promptLengths + generationLengths).first(where: { $0 < 0 }) {
       throw Failure(.usage, "-p and -n", "\(bad); lengths cannot be negative")
     }
