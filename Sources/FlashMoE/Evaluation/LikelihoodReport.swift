@@ -47,7 +47,7 @@ public struct LikelihoodReport: Sendable {
     var titles = ["store", "weights", "bits", "activations", "perplexity", "NLL"]
     if hasMain { titles += ["NLL − reference", "KL(reference ‖ this)", "max KL", "same top-1"] }
     if hasOwn { titles += ["int8 alone: NLL", "int8 alone: KL", "int8 alone: top-1"] }
-    var lines = [Self.line(titles), Self.line(titles.map { _ in "---" })]
+    var table = MarkdownTable(titles, leftAligned: ["store", "weights", "activations"])
     for row in rows {
       let result = row.result
       var cells = [
@@ -58,11 +58,9 @@ public struct LikelihoodReport: Sendable {
       ]
       if hasMain { cells += Self.cells(main(row), withMaximum: true) }
       if hasOwn { cells += Self.cells(own(row), withMaximum: false) }
-      lines.append(Self.line(cells))
+      table.rows.append(cells)
     }
-    lines.append("")
-    lines += notes.map { "- \($0)" }
-    return lines.joined(separator: "\n")
+    return (table.lines + [""] + notes.map { "- \($0)" }).joined(separator: "\n")
   }
 
   private var notes: [String] {
@@ -88,10 +86,6 @@ public struct LikelihoodReport: Sendable {
 
   private static func withError(_ value: Double, _ error: Double, digits: Int) -> String {
     "\(ByteCount.fixed(value, digits: digits)) ± \(ByteCount.fixed(error, digits: digits))"
-  }
-
-  private static func line(_ cells: [String]) -> String {
-    "| " + cells.joined(separator: " | ") + " |"
   }
 
   public var json: JSONObject {

@@ -104,19 +104,25 @@ struct BenchCommand: ParsableCommand {
   }
 
   mutating func run() throws {
+    // What can be wrong without a model is found before one is loaded.
+    let given = try file.map { path throws(Failure) in try TextInput.read(path) }
     let store = try model.open()
-    let bench = BenchOptions(
+    let bench = try BenchOptions(
       promptLengths: try Self.lengths(prompt, "-p"),
       generationLengths: try Self.lengths(generate, "-n"), repetitions: repetitions,
-      caches: cache.caches, diskSeconds: noProbe ? 0 : 1)
+      caches: cache.caches
+    ).validated()
     var options = engine.options
     // As llama-bench does: no longer than the longest test, unless asked for.
     if options.contextLength == nil { options.contextLength = max(bench.contextLength, 1) }
+    // Before the engine: afterwards the budget has no room for the probe's buffers.
+    let disk = noProbe ? nil : try DiskProbe.measure(path: store.path)
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     let format = common.json ? Format.json : self.format ?? .md
     if format == .md { EngineReport.announce(engine, verbose: common.verbose) }
-    let benchmark = try Benchmark(engine: engine, options: bench, text: try text(for: engine))
+    let benchmark = try Benchmark(
+      engine: engine, options: bench, text: try text(for: engine, given: given), disk: disk)
     Interruption.handle {}
     let line = ProgressLine("bench")
     let report = try benchmark.run(isCancelled: { Interruption.happened }) { progress in
@@ -133,10 +139,9 @@ struct BenchCommand: ParsableCommand {
     }
   }
 
-  private func text(for engine: Engine) throws(Failure) -> BenchText {
-    if let file {
-      let tokens = try engine.encode(
-        .text(try TextInput.read(file), parsesSpecialTokens: false))
+  private func text(for engine: Engine, given: String?) throws(Failure) -> BenchText {
+    if let file, let given {
+      let tokens = try engine.encode(.text(given, parsesSpecialTokens: false))
       return try BenchText(tokens: tokens, name: FileSystem.name(of: file))
     }
     guard !random, engine.tokenizer != nil else {

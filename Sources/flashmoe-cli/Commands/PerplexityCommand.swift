@@ -80,8 +80,10 @@ struct PerplexityCommand: ParsableCommand {
       stores: stores.isEmpty ? [try DemoStore.path()] : stores, reference: reference,
       referenceActivations: referenceActivations, bothActivations: bothActivations,
       activations: engine.activations)
+    // What can be wrong without a model is found before one is loaded.
+    let prompts = try prompts()
     let models = try load(planned)
-    let texts = try tokens(models[0].engine)
+    let texts = try tokens(prompts, models[0].engine)
     let evaluation = try LikelihoodEvaluation(models, windows: windows)
     Interruption.handle {}
     let line = ProgressLine("perplexity")
@@ -117,23 +119,31 @@ struct PerplexityCommand: ParsableCommand {
       options.budgetBytes = max((budget - working) / planned.count, 1)
       options.activations = model.activations
       let engine = try Engine(store: store, options: options, logger: logger)
-      if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
+      if !common.json, planned.count == 1 || common.verbose {
+        EngineReport.announce(engine, verbose: common.verbose)
+      }
       subjects.append(.init(engine: engine, references: model.references))
+    }
+    if !common.json, planned.count > 1 {
+      Output.message(
+        Style.dimmed(
+          "\(planned.count) models side by side, \(ByteCount.format(budget / planned.count)) each"))
     }
     return subjects
   }
 
-  /// The texts' tokens, cut to `--limit` tokens in all.
-  private func tokens(_ engine: Engine) throws(Failure) -> [[Int32]] {
-    var texts: [[Int32]] = []
+  private func prompts() throws(Failure) -> [Prompt] {
     if let idsFile {
-      texts = [try TokenIDs.parse(try TextInput.read(idsFile), subject: idsFile)]
-    } else {
-      for path in try textFiles() {
-        texts.append(
-          try engine.encode(.text(try TextInput.read(path), parsesSpecialTokens: false)))
-      }
+      return [.tokens(try TokenIDs.parse(try TextInput.read(idsFile), subject: idsFile))]
     }
+    return try textFiles().map { path throws(Failure) in
+      .text(try TextInput.read(path), parsesSpecialTokens: false)
+    }
+  }
+
+  /// The texts' tokens, cut to `--limit` tokens in all.
+  private func tokens(_ prompts: [Prompt], _ engine: Engine) throws(Failure) -> [[Int32]] {
+    var texts = try prompts.map { prompt throws(Failure) in try engine.encode(prompt) }
     guard var left = limit else { return texts }
     for index in texts.indices {
       texts[index] = Array(texts[index].prefix(left))

@@ -16,18 +16,15 @@ public struct BenchOptions: Sendable {
   public var generationLengths: [Int]
   public var repetitions: Int
   public var caches: [BenchCache]
-  /// Time to measure the disk for; 0 leaves it out.
-  public var diskSeconds: Double
 
   public init(
     promptLengths: [Int] = [512], generationLengths: [Int] = [128], repetitions: Int = 3,
-    caches: [BenchCache] = BenchCache.allCases, diskSeconds: Double = 1
+    caches: [BenchCache] = BenchCache.allCases
   ) {
     self.promptLengths = promptLengths
     self.generationLengths = generationLengths
     self.repetitions = repetitions
     self.caches = caches
-    self.diskSeconds = diskSeconds
   }
 
   /// The tests in the order in which they run; lengths of 0 switch a kind off.
@@ -40,7 +37,7 @@ public struct BenchOptions: Sendable {
   public var contextLength: Int { tests.map(\.tokens).max() ?? 0 }
 
   /// - Throws: `Failure(.usage)` when there is nothing to do.
-  func validated() throws(Failure) -> BenchOptions {
+  public func validated() throws(Failure) -> BenchOptions {
     if let bad = (promptLengths + generationLengths).first(where: { $0 < 0 }) {
       throw Failure(.usage, "-p and -n", "\(bad); lengths cannot be negative")
     }

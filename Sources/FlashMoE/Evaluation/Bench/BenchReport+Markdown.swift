@@ -5,13 +5,14 @@ extension BenchReport {
   ///
   /// - Parameter phases: adds a second table of where the time went.
   public func markdown(phases: Bool = false) -> String {
-    var lines = Self.table(
+    var table = MarkdownTable(
       [
         "model", "size", "params", "threads", "budget", "cache", "tokens", "test", "t/s", "hits",
         "GB/token", "I/O wait", "read GB/s", "disk GB/s", "peak",
       ],
-      leftAligned: ["model", "cache", "tokens"],
-      rows: rows.map { row in
+      leftAligned: ["model", "cache", "tokens"])
+    for row in rows {
+      table.rows.append(
         [
           "\(store.name) \(store.scheme)", ByteCount.format(store.bytes),
           Self.count(store.parameterCount), "\(threadCount)", ByteCount.format(budgetBytes),
@@ -21,23 +22,23 @@ extension BenchReport {
           Self.small(row.readBytesPerSecond / 1e9),
           disk.map { ByteCount.significant($0.bytesPerSecond / 1e9) } ?? "-",
           ByteCount.format(row.peakBytes),
-        ]
-      })
+        ])
+    }
+    var lines = table.lines
     if phases {
       lines.append("")
       let names = PhaseTimes().named.map { $0.name == "io_wait" ? "I/O wait" : $0.name }
-      lines += Self.table(
-        ["test", "cache", "ms/token"] + names, leftAligned: ["test", "cache"],
-        rows: rows.map { row in
-          let times = row.phases
-          return [
-            row.test.name, row.cache.rawValue,
-            Self.small(row.seconds * 1000 / Double(max(row.tokenCount, 1))),
-          ]
-            + times.named.map {
-              times.total == 0 ? "-" : Self.percent(Double($0.nanoseconds) / Double(times.total))
-            }
-        })
+      var table = MarkdownTable(
+        ["test", "cache", "ms/token"] + names, leftAligned: ["test", "cache"])
+      for row in rows {
+        let times = row.phases
+        let shares = times.named.map { phase in
+          times.total == 0 ? "-" : Self.percent(Double(phase.nanoseconds) / Double(times.total))
+        }
+        let milliseconds = row.seconds * 1000 / Double(max(row.tokenCount, 1))
+        table.rows.append([row.test.name, row.cache.rawValue, Self.small(milliseconds)] + shares)
+      }
+      lines += table.lines
     }
     lines.append("")
     lines += notes.map { "- \($0)" }
@@ -46,9 +47,14 @@ extension BenchReport {
 
   /// What the table leaves out, one sentence each.
   public var notes: [String] {
+    var repeating: [String] = []
+    for row in rows where row.repeatsText && !repeating.contains(row.test.name) {
+      repeating.append(row.test.name)
+    }
     var notes = [
       "tokens: \(text)"
-        + (rows.contains(where: \.repeatsText) ? " (too short for all repetitions: it repeats)" : ""),
+        + (repeating.isEmpty
+          ? "" : "; too short for a passage a repetition, so it repeats in \(repeating.joined(separator: ", "))"),
       "cache: \(slotCount) of \(recordCount) experts, \(policy.rawValue), prefetch "
         + (prefetch ? "on" : "off") + "; chunks of \(chunkLength)",
       "engine: \(kernels), activations \(activations.rawValue); reads: \(streaming)",
@@ -61,35 +67,16 @@ extension BenchReport {
     return notes
   }
 
-  private static func table(_ titles: [String], leftAligned: Set<String>, rows: [[String]])
-    -> [String]
-  {
-    let widths = titles.indices.map { column in
-      ([titles] + rows).map { $0[column].count }.max() ?? 0
-    }
-    func line(_ cells: [String]) -> String {
-      "|" + cells.enumerated().map { column, cell in
-        let padding = String(repeating: " ", count: widths[column] - cell.count)
-        return " " + (leftAligned.contains(titles[column]) ? cell + padding : padding + cell) + " |"
-      }.joined()
-    }
-    let rule =
-      "|" + titles.indices.map { column in
-        let dashes = String(repeating: "-", count: widths[column] + 1)
-        return leftAligned.contains(titles[column]) ? " " + dashes + "|" : dashes + ":|"
-      }.joined()
-    return [line(titles), rule] + rows.map(line)
-  }
-
   private static func rate(_ row: BenchRow) -> String {
     let rate = row.rate
     return "\(ByteCount.fixed(rate.mean, digits: 2)) ± \(ByteCount.fixed(rate.deviation, digits: 2))"
   }
 
-  /// Three figures also below one: `0.0123`.
+  /// Three figures also below one, and nothing is not the same as little: `0.0123`, `0`.
   private static func small(_ value: Double) -> String {
-    value > 0 && value < 0.1
-      ? ByteCount.fixed(value, digits: value < 0.01 ? 5 : 4) : ByteCount.significant(value)
+    guard value > 0 else { return "0" }
+    guard value < 0.1 else { return ByteCount.significant(value) }
+    return value < 0.00001 ? "<0.00001" : ByteCount.fixed(value, digits: value < 0.01 ? 5 : 4)
   }
 
   private static func percent(_ share: Double) -> String {

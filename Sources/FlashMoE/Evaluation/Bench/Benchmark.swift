@@ -17,9 +17,15 @@ public struct Benchmark: Sendable {
   public let engine: Engine
   public let options: BenchOptions
   public let text: BenchText
+  public let disk: DiskMeasurement?
 
+  /// - Parameter disk: what the store's disk gives; measure it before the engine takes the budget,
+  ///   which leaves a probe no memory.
   /// - Throws: `Failure(.usage)` for options without a test, `.budget` for a context too short.
-  public init(engine: Engine, options: BenchOptions, text: BenchText) throws(Failure) {
+  public init(
+    engine: Engine, options: BenchOptions, text: BenchText, disk: DiskMeasurement? = nil
+  ) throws(Failure) {
+    self.disk = disk
     self.options = try options.validated()
     self.engine = engine
     self.text = text
@@ -46,11 +52,6 @@ public struct Benchmark: Sendable {
       for cache in options.caches {
         rows.append(try run(test, cache, isCancelled: isCancelled, progress: progress))
       }
-    }
-    // Last, so that the probe's reads warm nothing and its memory is not in the rows' peak.
-    var disk: DiskMeasurement?
-    if options.diskSeconds > 0 {
-      disk = try DiskProbe.measure(path: engine.store.path, seconds: options.diskSeconds)
     }
     return BenchReport(engine: engine, text: text, options: options, rows: rows, disk: disk)
   }
