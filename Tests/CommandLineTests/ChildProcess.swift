@@ -1,7 +1,8 @@
 import Glibc
 import Support
-import Testing
+import Synchronization
 import TestSupport
+import Testing
 
 /// The built `flashmoe`, run as users run it.
 struct ChildProcess {
@@ -17,8 +18,8 @@ struct ChildProcess {
 
   private let pid: pid_t
   private var input: Int32
-  private let output: Int32
-  private let messages: Int32
+  private var output: Int32
+  private var messages: Int32
   private var outputBytes: [UInt8] = []
   private var messageBytes: [UInt8] = []
 
@@ -41,7 +42,17 @@ struct ChildProcess {
     return candidates.first { FileSystem.exists($0) } ?? candidates[1]
   }()
 
+  /// One start at a time: a child of another test must not inherit a pipe's end before it is
+  /// marked, or nobody would see the end of the file.
+  private static let starting = Mutex<Void>(())
+
   init(_ arguments: [String], environment: [String] = []) throws {
+    self = try Self.starting.withLock { _ in
+      try ChildProcess(starting: arguments, environment: environment)
+    }
+  }
+
+  private init(starting arguments: [String], environment: [String]) throws {
     let inputPipe = try Self.pipe()
     let outputPipe = try Self.pipe()
     let messagePipe = try Self.pipe()
@@ -60,7 +71,9 @@ struct ChildProcess {
     defer { for word in words + variables { free(word) } }
     var child: pid_t = 0
     let code = posix_spawn(&child, Self.binary, &actions, nil, words, variables)
-    for descriptor in [inputPipe.read, outputPipe.write, messagePipe.write] { close(descriptor) }
+    for descriptor in [inputPipe.read, outputPipe.write, messagePipe.write] {
+      Glibc.close(descriptor)
+    }
     guard code == 0 else {
       throw Failure.system(Self.binary, "cannot start (is it built?)", code)
     }
@@ -72,17 +85,12 @@ struct ChildProcess {
     signal(SIGPIPE, SIG_IGN)
   }
 
-  /// Both ends close by themselves in children, so that an end of file is seen.
+  /// Both ends close by themselves in children (fcntl is variadic, which Swift does not import).
   private static func pipe() throws -> (read: Int32, write: Int32) {
     var ends: [Int32] = [-1, -1]
     guard Glibc.pipe(&ends) == 0 else { throw Failure.system("pipe", "cannot make", errno) }
-    for end in ends { _ = setCloseOnExec(end) }
+    for end in ends { _ = ioctl(end, UInt(FIOCLEX)) }
     return (ends[0], ends[1])
-  }
-
-  /// fcntl is variadic and not imported; dup3-free way: FIOCLEX through ioctl.
-  private static func setCloseOnExec(_ descriptor: Int32) -> Int32 {
-    ioctl(descriptor, UInt(FIOCLEX))
   }
 
   mutating func write(_ text: String) {
@@ -97,15 +105,18 @@ struct ChildProcess {
     }
   }
 
-  mutating func closeInput() {
-    if input >= 0 { close(input) }
-    input = -1
-  }
+  mutating func closeInput() { Self.close(&input) }
 
   func send(_ number: Int32) { kill(pid, number) }
 
   /// Stops reading: the child's next write to stdout finds nobody.
-  func closeOutput() { close(output) }
+  mutating func closeOutput() { Self.close(&output) }
+
+  /// Once only: the number may belong to another test by the second time.
+  private static func close(_ descriptor: inout Int32) {
+    if descriptor >= 0 { Glibc.close(descriptor) }
+    descriptor = -1
+  }
 
   /// Reads until `done` says so or both streams end.
   private mutating func read(until done: (ChildProcess) -> Bool) {
@@ -149,11 +160,12 @@ struct ChildProcess {
   }
 
   /// Waits for the end without reading what is left.
-  func wait() -> Result {
+  mutating func wait() -> Result {
     var status: Int32 = 0
     while waitpid(pid, &status, 0) < 0, errno == EINTR {}
-    close(output)
-    close(messages)
+    closeInput()
+    Self.close(&output)
+    Self.close(&messages)
     let signal = status & 0x7F
     return Result(
       code: signal == 0 ? (status >> 8) & 0xFF : 128 + signal,

@@ -19,6 +19,7 @@ import Testing
     #expect(result.code == 0)
     #expect(result.output.contains("--json"))
     #expect(result.output.contains("OVERVIEW"))
-    #expect(result.output.split(separator: "\n").allSatisfy { $0.count <= 100 })
+    let lines = result.output.split(separator: "\n").filter { !$0.hasPrefix("USAGE") }
+    #expect(lines.allSatisfy { $0.count <= 80 })
   }
 }

@@ -63,12 +63,18 @@ struct PackingArguments: ParsableArguments {
     let progress = ProgressLine(label)
     defer { progress.finish() }
     Interruption.handle {}
-    return try Packer.pack(
-      plan, to: output,
-      options: PackOptions(
-        threadCount: threadCount ?? PackOptions.defaultThreadCount, overwrites: overwrite,
-        discardsPartial: restart, isCancelled: { Interruption.happened }),
-      progress: { state in progress.show(Self.text(state)) })
+    do throws(Failure) {
+      return try Packer.pack(
+        plan, to: output,
+        options: PackOptions(
+          threadCount: threadCount ?? PackOptions.defaultThreadCount, overwrites: overwrite,
+          discardsPartial: restart, isCancelled: { Interruption.happened }),
+        progress: { state in progress.show(Self.text(state)) })
+    } catch {
+      var told = error
+      if told.kind == .cancelled { told.subject = output }
+      throw told
+    }
   }
 
   private static func text(_ state: PackProgress) -> String {

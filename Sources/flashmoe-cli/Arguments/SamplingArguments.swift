@@ -1,5 +1,6 @@
 import ArgumentParser
 import FlashMoE
+import Support
 
 /// How the next token is drawn; names and order follow llama.cpp.
 struct SamplingArguments: ParsableArguments {
@@ -57,5 +58,9 @@ struct SamplingArguments: ParsableArguments {
     return options
   }
 
-  mutating func validate() throws { _ = try options.validated() }
+  mutating func validate() throws {
+    do throws(Failure) { _ = try options.validated() } catch {
+      throw ValidationError(error.description)
+    }
+  }
 }

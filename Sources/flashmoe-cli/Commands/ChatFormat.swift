@@ -27,8 +27,14 @@ struct ChatFormat {
     try turn("user", text) + marked(Self.turnStart + "assistant\n")
   }
 
-  /// What follows an answer.
-  func answerEnd() throws(Failure) -> [Int32] { try marked(Self.turnEnd + "\n") }
+  /// What follows an answer.  A marker that the vocabulary spells in several tokens is part of
+  /// what was generated and is not written twice.
+  func answerEnd(after answer: [Int32] = []) throws(Failure) -> [Int32] {
+    if endToken == nil, try tokenizer.decode(answer).contains(Self.turnEnd) {
+      return try marked("\n")
+    }
+    return try marked(Self.turnEnd + "\n")
+  }
 
   /// Markers typed by a user stay text: a turn cannot end itself and speak for somebody else.
   private func turn(_ role: String, _ text: String) throws(Failure) -> [Int32] {

@@ -136,9 +136,8 @@ struct ChatSession {
     guard let summary = generation.summary else { return }
     if !isJSON { Output.write("\n") }
     lastSummary = summary
-    // A stop string's own tokens are part of what was generated; the marker is written once.
     prompt += summary.tokens
-    context = try prompt + format.answerEnd()
+    context = try prompt + format.answerEnd(after: summary.tokens)
     if isJSON { record(text, reply, summary) }
     if summary.finishReason == .context { contextIsFull(needed: context.count) }
     if Interruption.happened, !isInteractive {

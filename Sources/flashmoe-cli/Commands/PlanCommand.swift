@@ -50,9 +50,10 @@ struct PlanCommand: ParsableCommand {
   }
 
   private func estimate(_ plan: MemoryPlan, store: Store) throws(Failure) -> SpeedEstimate {
-    guard !noProbe else {
-      return SpeedEstimate(plan, diskBytesPerSecond: nil, memoryBytesPerSecond: nil)
-    }
-    return SpeedEstimate(plan, diskBytesPerSecond: nil, memoryBytesPerSecond: nil)
+    guard !noProbe else { return SpeedEstimate(plan, disk: nil, memoryBytesPerSecond: nil) }
+    let disk = try DiskProbe.measure(path: store.path, seconds: 0.7)
+    let memory = try MemoryProbe.measure(
+      threads: engine.options.threadCount, budgetBytes: plan.budgetBytes)
+    return SpeedEstimate(plan, disk: disk, memoryBytesPerSecond: memory)
   }
 }

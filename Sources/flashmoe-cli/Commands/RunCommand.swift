@@ -92,6 +92,9 @@ struct RunCommand: AsyncParsableCommand {
       ])
     } else {
       Output.message(report.text)
+      if sampling.temperature > 0 {
+        Output.message(Style.dimmed("seed        \(summary.seed) (--seed repeats this text)"))
+      }
       if summary.finishReason == .context {
         Diagnostics.warn(
           "the context of \(engine.plan.contextLength) tokens is full; a larger --ctx goes on")

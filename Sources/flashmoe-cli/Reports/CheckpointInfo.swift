@@ -67,7 +67,7 @@ struct CheckpointInfo {
         + ", \(ByteCount.format(checkpoint.totalTensorBytes)): "
         + types.map { "\($0.name) \(ByteCount.format($0.bytes))" }.joined(separator: ", "))
     Output.print(Style.heading(FileSystem.name(of: checkpoint.path)))
-    Output.print(table.text())
+    Output.print(table)
     if let problem { Diagnostics.warn("it cannot be packed: \(problem)") }
     guard tensors else {
       if problem == nil {
@@ -81,7 +81,8 @@ struct CheckpointInfo {
       list.add(
         name, tensor.type.rawValue, "\(tensor.shape)", ByteCount.format(tensor.byteCount))
     }
-    Output.print("\nTensors:\n" + list.text())
+    Output.print("\nTensors:")
+    Output.print(list)
   }
 
   private func printJSON(tensors: Bool) {

@@ -130,8 +130,7 @@ struct GenerationReport {
       parts.append("\(ByteCount.fixed(stage.streaming.hitRate * 100, digits: 1)) % hits")
     }
     if stage.tokens > 0 {
-      let gigabytes = Double(Self.readBytes(stage)) / Double(stage.tokens) / 1e9
-      parts.append("\(ByteCount.fixed(gigabytes, digits: gigabytes < 0.1 ? 4 : 2)) GB read/token")
+      parts.append("\(ByteCount.format(Self.readBytes(stage) / stage.tokens)) read/token")
     }
     if stage.seconds > 0 {
       let wait = Double(stage.streaming.waitNanoseconds) / 1e9 / stage.seconds * 100

@@ -10,19 +10,22 @@ struct SpeedEstimate {
   let hitRate: Double
   let diskBytesPerToken: Double
   let memoryBytesPerToken: Double
-  let diskBytesPerSecond: Double?
+  let disk: DiskMeasurement?
   let memoryBytesPerSecond: Double?
 
-  init(_ plan: MemoryPlan, diskBytesPerSecond: Double?, memoryBytesPerSecond: Double?) {
+  init(_ plan: MemoryPlan, disk: DiskMeasurement?, memoryBytesPerSecond: Double?) {
     hitRate = plan.cachedShare
     diskBytesPerToken = Double(plan.routedBytesPerToken) * (1 - plan.cachedShare)
     memoryBytesPerToken = Double(plan.routedBytesPerToken + plan.residentBytesPerToken)
-    self.diskBytesPerSecond = diskBytesPerSecond
+    self.disk = disk
     self.memoryBytesPerSecond = memoryBytesPerSecond
   }
 
-  private var diskSeconds: Double? { diskBytesPerSecond.map { diskBytesPerToken / $0 } }
-  private var memorySeconds: Double? { memoryBytesPerSecond.map { memoryBytesPerToken / $0 } }
+  private var diskBytesPerSecond: Double? { disk?.bytesPerSecond }
+  private var diskSeconds: Double? { diskBytesPerSecond.map { diskBytesPerToken / max($0, 1) } }
+  private var memorySeconds: Double? {
+    memoryBytesPerSecond.map { memoryBytesPerToken / max($0, 1) }
+  }
 
   /// Disk and memory one after the other, and both at the same time.
   var tokensPerSecond: (withoutOverlap: Double, withOverlap: Double)? {
@@ -36,6 +39,9 @@ struct SpeedEstimate {
       "disk_bytes_per_token": .integer(Int(diskBytesPerToken)),
       "memory_bytes_per_token": .integer(Int(memoryBytesPerToken)),
       "disk_bytes_per_second": .optional(diskBytesPerSecond),
+      "disk_backend": .optional(disk?.backend),
+      "disk_direct": disk.map { .bool($0.direct) } ?? .null,
+      "disk_note": .optional(disk?.note),
       "memory_bytes_per_second": .optional(memoryBytesPerSecond),
       "tokens_per_second_without_overlap": .optional(tokensPerSecond?.withoutOverlap),
       "tokens_per_second": .optional(tokensPerSecond?.withOverlap),
@@ -56,9 +62,11 @@ struct SpeedEstimate {
     var lines = ["Expected for each decoded token:", table.text()]
     if let speed = tokensPerSecond {
       lines.append(
-        "  about \(ByteCount.significant(speed.withoutOverlap)) to "
-          + "\(ByteCount.significant(speed.withOverlap)) tok/s (disk and memory in turn, or at once)")
+        "  these bandwidths allow \(ByteCount.significant(speed.withoutOverlap)) to "
+          + "\(ByteCount.significant(speed.withOverlap)) tok/s (in turn, or at once)")
+      lines.append("  computing comes on top where it is slower than memory: small models")
     }
+    if let note = disk?.note { lines.append("  disk probe: \(note)") }
     lines.append(
       "  assuming \(ByteCount.fixed(hitRate * 100, digits: 1)) % hits, the cached share of the experts")
     return lines.joined(separator: "\n")

@@ -79,7 +79,7 @@ struct StoreInfo {
       if let text = Self.plain(value) { table.add("source, \(key)", text) }
     }
     Output.print(Style.heading(manifest.name))
-    Output.print(table.text())
+    Output.print(table)
     if tensors { printTensors() }
   }
 
@@ -105,7 +105,8 @@ struct StoreInfo {
         add("layer \(layer.layer), \(layer.expertCount) experts, \(section.name)", section.layout)
       }
     }
-    Output.print("\nTensors:\n" + table.text())
+    Output.print("\nTensors:")
+    Output.print(table)
   }
 
   private func printJSON(tensors: Bool) {

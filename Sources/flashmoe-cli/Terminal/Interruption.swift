@@ -46,7 +46,6 @@ enum Interruption {
     // Reads and writes in progress go on; the action decides what stops.
     request.sa_flags = SA_RESTART
     sigaction(SIGINT, &request, nil)
-    sigaction(SIGTERM, &request, nil)
     return true
   }
 }

@@ -11,6 +11,11 @@ enum Output {
 
   static func print(_ text: String) { write(text + "\n") }
 
+  /// A table, on a terminal cut to its width: wrapped rows are hard to read.
+  static func print(_ table: Table) {
+    print(table.text(width: stdoutIsTerminal ? width(STDOUT_FILENO) : nil))
+  }
+
   /// The one document of `--json`.
   static func print(_ document: JSONObject) {
     write(JSONValue.object(document).serialized(pretty: true) + "\n")
