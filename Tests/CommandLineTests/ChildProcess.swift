@@ -46,13 +46,14 @@ struct ChildProcess {
   /// marked, or nobody would see the end of the file.
   private static let starting = Mutex<Void>(())
 
-  init(_ arguments: [String], environment: [String] = []) throws {
+  /// - Parameter program: what to start, if not `flashmoe` itself.
+  init(_ arguments: [String], environment: [String] = [], program: String = binary) throws {
     self = try Self.starting.withLock { _ in
-      try ChildProcess(starting: arguments, environment: environment)
+      try ChildProcess(starting: program, arguments, environment: environment)
     }
   }
 
-  private init(starting arguments: [String], environment: [String]) throws {
+  private init(starting program: String, _ arguments: [String], environment: [String]) throws {
     let inputPipe = try Self.pipe()
     let outputPipe = try Self.pipe()
     let messagePipe = try Self.pipe()
@@ -62,7 +63,7 @@ struct ChildProcess {
     posix_spawn_file_actions_adddup2(&actions, inputPipe.read, 0)
     posix_spawn_file_actions_adddup2(&actions, outputPipe.write, 1)
     posix_spawn_file_actions_adddup2(&actions, messagePipe.write, 2)
-    var words: [UnsafeMutablePointer<CChar>?] = ([Self.binary] + arguments).map { strdup($0) }
+    var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
     words.append(nil)
     var variables: [UnsafeMutablePointer<CChar>?] = ([
       "PATH=/usr/bin:/bin", "TERM=dumb", "COLUMNS=80",
@@ -70,12 +71,12 @@ struct ChildProcess {
     variables.append(nil)
     defer { for word in words + variables { free(word) } }
     var child: pid_t = 0
-    let code = posix_spawn(&child, Self.binary, &actions, nil, words, variables)
+    let code = posix_spawn(&child, program, &actions, nil, words, variables)
     for descriptor in [inputPipe.read, outputPipe.write, messagePipe.write] {
       Glibc.close(descriptor)
     }
     guard code == 0 else {
-      throw Failure.system(Self.binary, "cannot start (is it built?)", code)
+      throw Failure.system(program, "cannot start (is it built?)", code)
     }
     pid = child
     input = inputPipe.write
