@@ -24,8 +24,12 @@ public final class Tokenizer: Sendable {
   /// - Throws: `Failure`: `.malformed` for a file that is not what it should be, `.unsupported`
   ///   naming the part that is not known here, `.io` or `.notFound`.
   public convenience init(contentsOf path: String) throws(Failure) {
-    let bytes = try FileSystem.readBytes(path, limitBytes: 256 << 20)
-    try self.init(try TokenizerFile(bytes, subject: path))
+    try self.init(bytes: try FileSystem.readBytes(path, limitBytes: 256 << 20), subject: path)
+  }
+
+  /// The same from a file's bytes.
+  public convenience init(bytes: [UInt8], subject: String) throws(Failure) {
+    try self.init(try TokenizerFile(bytes, subject: subject))
   }
 
   convenience init(_ file: TokenizerFile) throws(Failure) {

@@ -104,8 +104,7 @@ public final class Engine: Sendable {
 
   private static func tokenizer(of store: Store) throws(Failure) -> Tokenizer? {
     guard let bytes = try store.companion("tokenizer.json") else { return nil }
-    let subject = store.filePath("tokenizer.json")
-    return try Tokenizer(json: try JSONValue.parse(bytes, subject: subject), subject: subject)
+    return try Tokenizer(bytes: bytes, subject: store.filePath("tokenizer.json"))
   }
 
   private static func endTokens(of store: Store, _ configuration: ModelConfiguration)
