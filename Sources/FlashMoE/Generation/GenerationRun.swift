@@ -45,6 +45,15 @@ struct GenerationRun {
     return failure
   }
 
+  private func remedy(forPromptOf count: Int) -> String {
+    let most = core.configuration.maximumPositions
+    guard count <= most else {
+      return "Use a shorter prompt: this model has no more than \(most) positions"
+    }
+    let wanted = count + min(options.maximumTokens ?? 128, most - count)
+    return "Use --ctx \(wanted) or a shorter prompt"
+  }
+
   private mutating func prefill(_ prompt: [Int32]) throws(Failure) {
     guard !prompt.isEmpty else {
       throw Failure(.usage, "prompt", "it is empty", remedy: "Give some text with -p or -f")
@@ -53,7 +62,7 @@ struct GenerationRun {
       throw Failure(
         .budget, "prompt",
         "\(prompt.count) tokens where the context holds \(core.plan.contextLength)",
-        remedy: "Use --ctx \(prompt.count + (options.maximumTokens ?? 128)) or a shorter prompt")
+        remedy: remedy(forPromptOf: prompt.count))
     }
     summary.promptTokens = prompt
     core.resetStatistics()

@@ -110,8 +110,8 @@ struct MemoryPlanner {
     if let wanted = options.slotCount {
       guard wanted >= needed else {
         throw Failure(
-          .budget, "cache", "\(wanted) slots; one token's layer needs \(needed)",
-          remedy: "Use at least \(needed)")
+          .usage, "--slots", "\(wanted); a layer of one token needs \(needed)",
+          remedy: "Use \(needed) or more")
       }
       guard min(wanted, records) <= slots else {
         throw tooSmall(

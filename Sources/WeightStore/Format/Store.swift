@@ -1,3 +1,4 @@
+import Glibc
 import Support
 
 /// An opened store: its manifest, checked against the files that are really there.
@@ -18,6 +19,10 @@ public struct Store: Sendable {
         remedy: "Make one with 'flashmoe pack CHECKPOINT -o NAME.fmoe'")
     }
     let manifestPath = path + "/" + Manifest.fileName
+    // A directory that may not be entered looks empty.
+    guard access(path, X_OK) == 0 else {
+      throw Failure.system(path, "cannot enter the directory", errno)
+    }
     guard FileSystem.exists(manifestPath) else {
       throw Failure(
         .notFound, path, "it holds no \(Manifest.fileName), so it is not a store",
