@@ -63,6 +63,10 @@ import Testing
     try expectFailure(["run", store], code: 64, kind: "usage", "-p TEXT")
     try expectFailure(["run", store, "-p", "a", "--ids", "1"], code: 64, kind: "usage", "only one")
     try expectFailure(["run", store, "--ids", "1,x"], code: 64, kind: "usage", "\"x\"")
+    try expectFailure(["run", store, "--ids", "1,,2"], code: 64, kind: "usage", "missing")
+    try expectFailure(["run", store, "-f", "/tmp"], code: 64, kind: "usage", "a directory")
+    try expectFailure(
+      ["run", store, "-p", "a", "--slots", "1"], code: 64, kind: "usage", "--slots")
     try expectFailure(["run", store, "--ids", "999999"], code: 64, kind: "usage", "vocabulary")
     try expectFailure(["run", store, "-p", "a", "--temp=-1"], code: 64, kind: "usage", "--temp")
     try expectFailure(["run", store, "-p", "a", "--policy", "mru"], code: 64, kind: "usage", "mru")

@@ -17,17 +17,30 @@ enum TokenIDs {
     while let last = body.last, last.isWhitespace { body.removeLast() }
     while let first = body.first, first.isWhitespace { body.removeFirst() }
     if body.first == "[", body.last == "]" { body = body.dropFirst().dropLast() }
-    for word in body.split(whereSeparator: { $0 == "," || $0.isWhitespace }) {
-      guard let id = Int32(word), id >= 0 else {
+    // One comma may end the list; two in a row are a number that went missing.
+    if body.last == "," { body.removeLast() }
+    let fields = body.split(separator: ",", omittingEmptySubsequences: body.isEmpty)
+    for field in fields {
+      let words = field.split(whereSeparator: \.isWhitespace)
+      guard !words.isEmpty else {
         throw Failure(
-          .usage, subject, "\"\(word.prefix(40))\" is not a token id",
+          .usage, subject, "a token id is missing between two commas",
           remedy: "Write ids like 1,2,3")
       }
-      ids.append(id)
+      for word in words { ids.append(try id(word, subject)) }
     }
     guard !ids.isEmpty else {
       throw Failure(.usage, subject, "there are no token ids", remedy: "Write ids like 1,2,3")
     }
     return ids
+  }
+
+  private static func id(_ word: Substring, _ subject: String) throws(Failure) -> Int32 {
+    guard let id = Int32(word), id >= 0 else {
+      throw Failure(
+        .usage, subject, "\"\(word.prefix(40))\" is not a token id",
+        remedy: "Write ids like 1,2,3")
+    }
+    return id
   }
 }
