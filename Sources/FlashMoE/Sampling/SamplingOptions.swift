@@ -36,7 +36,7 @@ public struct SamplingOptions: Sendable, Equatable {
     func check(_ holds: Bool, _ flag: String, _ range: String) throws(Failure) {
       guard holds else { throw Failure(.usage, flag, "must be \(range)") }
     }
-    try check(temperature >= 0 && temperature.isFinite, "--temp", "0 or more")
+    try check(temperature >= 0 && temperature.isFinite, "--temp", "a number, 0 or more")
     try check(topK >= 0, "--top-k", "0 or more")
     try check(topP > 0 && topP <= 1, "--top-p", "above 0 and at most 1")
     try check(minP >= 0 && minP <= 1, "--min-p", "from 0 to 1")

@@ -13,16 +13,30 @@ public struct Store: Sendable {
   ///
   /// - Throws: `Failure` naming the file and the remedy.
   public init(opening path: String) throws(Failure) {
+    let manifestPath = try Self.manifestPath(of: path)
+    self.path = path
+    manifest = try Manifest(
+      parsing: try FileSystem.readBytes(manifestPath, limitBytes: 1 << 28), subject: manifestPath)
+    try checkSize(Manifest.residentFileName, manifest.residentBytes)
+    for layer in manifest.layers { try checkSize(layer.file, layer.fileBytes) }
+    for companion in manifest.companions { try checkSize(companion.name, companion.bytes) }
+  }
+
+  /// Where a store's manifest is.
+  ///
+  /// - Throws: `Failure` when `path` is no directory, closed to this user, or not a store.
+  static func manifestPath(of path: String) throws(Failure) -> String {
     guard FileSystem.isDirectory(path) else {
       throw Failure(
-        .notFound, path, FileSystem.exists(path) ? "not a store directory" : "no such store",
+        .notFound, path.isEmpty ? "store \"\"" : path,
+        FileSystem.exists(path) ? "not a store directory" : "no such store",
         remedy: "Make one with 'flashmoe pack CHECKPOINT -o NAME.fmoe'")
     }
-    let manifestPath = path + "/" + Manifest.fileName
     // A directory that may not be entered looks empty.
     guard access(path, X_OK) == 0 else {
       throw Failure.system(path, "cannot enter the directory", errno)
     }
+    let manifestPath = path + "/" + Manifest.fileName
     guard FileSystem.exists(manifestPath) else {
       throw Failure(
         .notFound, path, "it holds no \(Manifest.fileName), so it is not a store",
@@ -30,12 +44,7 @@ public struct Store: Sendable {
           ? "This looks like a checkpoint: run 'flashmoe pack \(path) -o NAME.fmoe'"
           : "Make one with 'flashmoe pack CHECKPOINT -o NAME.fmoe'")
     }
-    self.path = path
-    manifest = try Manifest(
-      parsing: try FileSystem.readBytes(manifestPath, limitBytes: 1 << 28), subject: manifestPath)
-    try checkSize(Manifest.residentFileName, manifest.residentBytes)
-    for layer in manifest.layers { try checkSize(layer.file, layer.fileBytes) }
-    for companion in manifest.companions { try checkSize(companion.name, companion.bytes) }
+    return manifestPath
   }
 
   public func filePath(_ name: String) -> String { path + "/" + name }

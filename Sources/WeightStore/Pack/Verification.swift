@@ -38,12 +38,7 @@ public enum Verification {
     progress: @escaping @Sendable (Progress) -> Void = { _ in }
   ) throws(Failure) -> Report {
     let start = Clock.nanoseconds()
-    let manifestPath = path + "/" + Manifest.fileName
-    guard FileSystem.isDirectory(path), FileSystem.exists(manifestPath) else {
-      throw Failure(
-        .notFound, path, "not a store: it holds no \(Manifest.fileName)",
-        remedy: "Give the directory that 'flashmoe pack' wrote")
-    }
+    let manifestPath = try Store.manifestPath(of: path)
     var report = Report(
       path: path, problems: [], residentTensors: 0, records: 0, companions: 0, bytes: 0,
       seconds: 0, unknownFiles: [])

@@ -116,7 +116,9 @@ struct PerplexityCommand: ParsableCommand {
       ).configuration.vocabularySize
       let working = LikelihoodEvaluation.workingBytes(
         windowLength: window, vocabularySize: vocabulary, modelCount: planned.count)
-      options.budgetBytes = max((budget - working) / planned.count, 1)
+      let share = max((budget - working) / planned.count, 1)
+      try check(store, options, share: share, working: working, modelCount: planned.count)
+      options.budgetBytes = share
       options.activations = model.activations
       let engine = try Engine(store: store, options: options, logger: logger)
       if !common.json, planned.count == 1 || common.verbose {
@@ -130,6 +132,21 @@ struct PerplexityCommand: ParsableCommand {
           "\(planned.count) models side by side, \(ByteCount.format(budget / planned.count)) each"))
     }
     return subjects
+  }
+
+  /// An even share that is too small is told in terms of the whole `--ram`.
+  private func check(
+    _ store: Store, _ options: EngineOptions, share: Int, working: Int, modelCount: Int
+  ) throws(Failure) {
+    var generous = options
+    generous.budgetBytes = 1 << 50
+    let minimum = try Engine.plan(store: store, options: generous).minimumBytes
+    guard share < minimum else { return }
+    let needed = minimum * modelCount + working
+    throw Failure(
+      .budget, store.path,
+      "its share of the budget, \(share) bytes, is \(minimum - share) bytes too small",
+      remedy: "Use --ram \(needed) (\(ByteCount.format(needed))) or more")
   }
 
   private func prompts() throws(Failure) -> [Prompt] {
