@@ -27,7 +27,8 @@ import Testing
       let half = type == FM_CACHE_F16
       return fm_attention_span(
         keys: half ? UnsafeRawPointer(keyHalves.pointer) : UnsafeRawPointer(keyFloats.pointer),
-        values: half ? UnsafeRawPointer(valueHalves.pointer) : UnsafeRawPointer(valueFloats.pointer),
+        values: half
+          ? UnsafeRawPointer(valueHalves.pointer) : UnsafeRawPointer(valueFloats.pointer),
         type: type, head_dim: headDimension, positions: positions, scale: scale)
     }
   }

@@ -90,9 +90,10 @@ struct PackedMatrix {
   let values: [Float]
   let squaredError: Double
 
-  init(_ scheme: Scheme, rows: Int, columns: Int, source: [Float], search: Bool = false,
-    level: Level? = nil)
-  {
+  init(
+    _ scheme: Scheme, rows: Int, columns: Int, source: [Float], search: Bool = false,
+    level: Level? = nil
+  ) {
     self.scheme = scheme
     self.rows = rows
     self.columns = columns

@@ -4,7 +4,9 @@ import Testing
 /// Products against double precision, untouched surroundings, and the promise that splitting
 /// work never changes a bit.
 @Suite struct MatmulTests {
-  static let shapes = [(1, 1), (16, 32), (17, 33), (5, 7), (40, 64), (70, 129), (130, 96), (33, 31)]
+  static let shapes = [
+    (1, 1), (16, 32), (17, 33), (5, 7), (40, 64), (70, 129), (130, 96), (33, 31),
+  ]
 
   @Test(arguments: Level.available, Scheme.allCases)
   func floatActivations(level: Level, scheme: Scheme) {

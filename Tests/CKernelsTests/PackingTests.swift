@@ -64,9 +64,10 @@ import Testing
       #expect(bits(w.values) == bits(wide.array))
     }
     var random = Random(8)
-    let values = (0..<4096).map { _ in
-      Float(bitPattern: UInt32(truncatingIfNeeded: random.next()) & 0xBFFF_FFFF)
-    } + (0..<4096).map { _ in random.normal() * 1e-6 } + [65519, 65504, 2.98e-8, 2.99e-8, 6e-8]
+    let values =
+      (0..<4096).map { _ in
+        Float(bitPattern: UInt32(truncatingIfNeeded: random.next()) & 0xBFFF_FFFF)
+      } + (0..<4096).map { _ in random.normal() * 1e-6 } + [65519, 65504, 2.98e-8, 2.99e-8, 6e-8]
     let w = PackedMatrix(.f16, rows: 1, columns: values.count, source: values)
     for (got, value) in zip(w.values, values) {
       #expect(got.bitPattern == Float(Float16(value)).bitPattern, "\(value)")
@@ -130,7 +131,8 @@ import Testing
   @Test(arguments: Scheme.quantized)
   func oddInputsPackSafely(scheme: Scheme) {
     let hard: [Float] = [
-      0, -0, .leastNonzeroMagnitude, 1e-38, 1e-8, 6e-8, 1, -1, 65504, 1e6, 3e38, -3e38, .infinity, -.infinity, .nan,
+      0, -0, .leastNonzeroMagnitude, 1e-38, 1e-8, 6e-8, 1, -1, 65504, 1e6, 3e38, -3e38, .infinity,
+      -.infinity, .nan,
     ]
     var random = Random(11)
     for trial in 0..<200 {

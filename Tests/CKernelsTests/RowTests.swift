@@ -65,7 +65,8 @@ import Testing
       }
     }
     let tiny = Activations(
-      Guarded([Float](repeating: .leastNonzeroMagnitude * 7, count: 32)), tokens: 1, columns: 32, level: level)
+      Guarded([Float](repeating: .leastNonzeroMagnitude * 7, count: 32)), tokens: 1, columns: 32,
+      level: level)
     #expect(tiny.scales[0] == 0 && tiny.sums[0] == 0)
   }
 

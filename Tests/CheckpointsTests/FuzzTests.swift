@@ -42,7 +42,9 @@ import Testing
     let seeds = [
       GGUFBytes.valid, GGUFBytes.with { $0.version = 2 },
       GGUFBytes.with {
-        $0.pairs.append(GGUFBytes.pair("t", 9, GGUFBytes.array(8, count: 2, GGUFBytes.string("x") + GGUFBytes.string("yz"))))
+        $0.pairs.append(
+          GGUFBytes.pair(
+            "t", 9, GGUFBytes.array(8, count: 2, GGUFBytes.string("x") + GGUFBytes.string("yz"))))
         $0.pairs.append(GGUFBytes.pair("general.alignment", 4, littleEndian(UInt32(64))))
         $0.alignment = 64
         $0.infos = [GGUFBytes.info("a", [4, 2], 0, 0), GGUFBytes.info("b", [32, 1], 2, 64)]
@@ -50,7 +52,8 @@ import Testing
       try FileSystem.readBytes(Fixtures.path("gguf/plain.gguf")),
     ]
     let directory = try TemporaryDirectory("fuzz", inMemory: true)
-    var fuzzer = Fuzzer("gguf", seeds: seeds, dictionary: ["GGUF", "general.alignment", "split.count", "a"])
+    var fuzzer = Fuzzer(
+      "gguf", seeds: seeds, dictionary: ["GGUF", "general.alignment", "split.count", "a"])
     let outcome = try fuzzer.run(iterations: 6000) { bytes in
       try directory.write(bytes, to: "model.gguf")
       try checkPromises(try Checkpoint.open(directory.file("model.gguf")))
@@ -62,7 +65,8 @@ import Testing
     let directory = try TemporaryDirectory("fuzz", inMemory: true)
     try directory.write("{}", to: "config.json")
     try directory.write(SafetensorsBytes.valid, to: "s.safetensors")
-    let index = #"{"metadata":{"total_size":36},"weight_map":{"a":"s.safetensors","b.weight":"s.safetensors"}}"#
+    let index =
+      #"{"metadata":{"total_size":36},"weight_map":{"a":"s.safetensors","b.weight":"s.safetensors"}}"#
     var fuzzer = Fuzzer(
       "index", seeds: [Array(index.utf8)],
       dictionary: ["\"weight_map\"", "../", "/", "s.safetensors", "\\u0000", "{", "}", ":"])

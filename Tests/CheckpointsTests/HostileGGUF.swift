@@ -28,25 +28,44 @@ enum HostileGGUF {
     ("long key", pair(String(repeating: "k", count: 70_000), 0, [1]), ["70000"]),
     ("unknown type", pair("k", 13, [1]), ["key k", "value type 13"]),
     ("truth of 2", pair("k", 7, [2]), ["key k", "truth value of 2"]),
-    ("string beyond the file", pair("k", 8, littleEndian(UInt64(1) << 40)), ["key k", "cannot be"]),
+    (
+      "string beyond the file", pair("k", 8, littleEndian(UInt64(1) << 40)), ["key k", "cannot be"]
+    ),
     ("string of all ones", pair("k", 8, littleEndian(UInt64.max)), ["key k", "cannot be"]),
-    ("string not UTF-8", pair("k", 8, littleEndian(UInt64(2)) + [0xC3, 0x28]), ["key k", "UTF-8"]),
-    ("array beyond the file", pair("k", 9, G.array(0, count: 1 << 40, [])), ["key k", "cannot be"]),
+    (
+      "string not UTF-8", pair("k", 8, littleEndian(UInt64(2)) + [0xC3, 0x28]), ["key k", "UTF-8"]
+    ),
+    (
+      "array beyond the file", pair("k", 9, G.array(0, count: 1 << 40, [])), ["key k", "cannot be"]
+    ),
     ("strings beyond the file", pair("k", 9, G.array(8, count: 60, [])), ["key k", "cannot be"]),
-    ("array of arrays", pair("k", 9, G.array(9, count: 1, G.array(0, count: 1, [1]))), ["key k", "arrays of arrays"]),
-    ("array of unknown type", pair("k", 9, G.array(99, count: 1, [1])), ["key k", "value type 99"]),
+    (
+      "array of arrays", pair("k", 9, G.array(9, count: 1, G.array(0, count: 1, [1]))),
+      ["key k", "arrays of arrays"]
+    ),
+    (
+      "array of unknown type", pair("k", 9, G.array(99, count: 1, [1])), ["key k", "value type 99"]
+    ),
     (
       "too many elements",
       G.with {
-        $0.pairs.append(G.pair("k", 9, G.array(0, count: 3 << 20, Array(repeating: 1, count: 3 << 20))))
-        $0.pairs.append(G.pair("l", 9, G.array(0, count: 3 << 20, Array(repeating: 1, count: 3 << 20))))
+        $0.pairs.append(
+          G.pair("k", 9, G.array(0, count: 3 << 20, Array(repeating: 1, count: 3 << 20))))
+        $0.pairs.append(
+          G.pair("l", 9, G.array(0, count: 3 << 20, Array(repeating: 1, count: 3 << 20))))
       }, ["key l", "array elements"]
     ),
     ("alignment 0", pair("general.alignment", 4, littleEndian(UInt32(0))), ["general.alignment"]),
     ("alignment 48", pair("general.alignment", 4, littleEndian(UInt32(48))), ["general.alignment"]),
-    ("alignment 128 KiB", pair("general.alignment", 4, littleEndian(UInt32(1 << 17))), ["general.alignment"]),
+    (
+      "alignment 128 KiB", pair("general.alignment", 4, littleEndian(UInt32(1 << 17))),
+      ["general.alignment"]
+    ),
     ("alignment a string", pair("general.alignment", 8, G.string("32")), ["general.alignment"]),
-    ("split", pair("split.count", 2, littleEndian(UInt16(3))), ["part 1", "split into 3", "--merge"]),
+    (
+      "split", pair("split.count", 2, littleEndian(UInt16(3))),
+      ["part 1", "split into 3", "--merge"]
+    ),
     ("split a string", pair("split.count", 8, G.string("3")), ["split.count"]),
   ]
 
@@ -63,7 +82,10 @@ enum HostileGGUF {
     ("five dimensions", info("c", [5, 1, 1, 1, 1], 1, 96), ["tensor c", "5 dimensions"]),
     ("rank of all ones", info("c", [5], 1, 96, rank: .max), ["tensor c", "dimensions"]),
     ("dimension 0", info("c", [0], 1, 96), ["tensor c", "dimension of 0"]),
-    ("dimension of all ones", info("c", [.max], 1, 96), ["tensor c", "dimension of 18446744073709551615"]),
+    (
+      "dimension of all ones", info("c", [.max], 1, 96),
+      ["tensor c", "dimension of 18446744073709551615"]
+    ),
     ("product overflows", info("c", [1 << 32, 1 << 32], 1, 96), ["tensor c", "overflows"]),
     ("bytes overflow", info("c", [1 << 62], 1, 96), ["tensor c", "overflows"]),
     ("row of 31", info("c", [31], 8, 96), ["tensor c", "rows of 31", "blocks of 32"]),
@@ -74,15 +96,22 @@ enum HostileGGUF {
     ("offset that overflows", info("c", [5], 1, UInt64(Int.max) - 31), ["tensor c", "overflows"]),
     ("end that overflows", info("c", [1 << 61], 1, 1 << 62), ["tensor c", "overflows"]),
     ("behind the file", info("c", [5], 1, 128), ["tensor c", "truncated", "32 bytes are missing"]),
-    ("cut off", info("c", [8], 1, 96), ["tensor c", "10 of the tensor's 16", "6 bytes are missing"]),
+    (
+      "cut off", info("c", [8], 1, 96),
+      ["tensor c", "10 of the tensor's 16", "6 bytes are missing"]
+    ),
     ("overlap", info("c", [5], 1, 64), ["tensor c", "overlaps tensor b.weight"]),
     ("the same bytes", info("c", [4, 2], 0, 0), ["overlaps"]),
   ]
 
-  private static let types: [Case] = [
-    (3, "Q4_1"), (6, "Q5_0"), (10, "Q2_K"), (12, "Q4_K"), (14, "Q6_K"), (20, "IQ4_NL"),
-    (34, "TQ1_0"), (39, "MXFP4"),
-  ].map { number, name in
-    (name, info("c", [256], number, 96), ["tensor c", "\(name) is not supported yet", "safetensors"])
-  } + [("type 99", info("c", [256], 99, 96), ["tensor c", "type 99"])]
+  private static let types: [Case] =
+    [
+      (3, "Q4_1"), (6, "Q5_0"), (10, "Q2_K"), (12, "Q4_K"), (14, "Q6_K"), (20, "IQ4_NL"),
+      (34, "TQ1_0"), (39, "MXFP4"),
+    ].map { number, name in
+      (
+        name, info("c", [256], number, 96),
+        ["tensor c", "\(name) is not supported yet", "safetensors"]
+      )
+    } + [("type 99", info("c", [256], 99, 96), ["tensor c", "type 99"])]
 }

@@ -20,7 +20,10 @@ enum HostileSafetensors {
     ("empty file", [], ["0 bytes"]),
     ("length beyond 100 MB", littleEndian(UInt64(100_000_001)) + Array("{}".utf8), ["100000001"]),
     ("length of all ones", littleEndian(UInt64.max) + Array("{}".utf8), ["header"]),
-    ("length beyond the file", littleEndian(UInt64(3)) + Array("{}".utf8), ["truncated", "1 bytes"]),
+    (
+      "length beyond the file", littleEndian(UInt64(3)) + Array("{}".utf8),
+      ["truncated", "1 bytes"]
+    ),
     ("a list", SafetensorsBytes.file("[]"), ["'{'"]),
     ("a space first", SafetensorsBytes.file(" {}"), ["'{'"]),
     ("no header", SafetensorsBytes.file(""), ["'{'"]),
@@ -30,7 +33,10 @@ enum HostileSafetensors {
     ("metadata a number", SafetensorsBytes.file(#"{"__metadata__":1}"#), ["__metadata__"]),
     ("metadata of numbers", SafetensorsBytes.file(#"{"__metadata__":{"a":1}}"#), ["__metadata__"]),
     ("tensor a list", SafetensorsBytes.file(#"{"t":[]}"#), ["tensor t", "dtype"]),
-    ("empty name", SafetensorsBytes.file(#"{"":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#), ["empty name"]),
+    (
+      "empty name", SafetensorsBytes.file(#"{"":{"dtype":"U8","shape":[0],"data_offsets":[0,0]}}"#),
+      ["empty name"]
+    ),
   ]
 
   private static let members: [(label: String, bytes: [UInt8], pieces: [String])] = [

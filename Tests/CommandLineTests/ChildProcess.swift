@@ -65,9 +65,10 @@ struct ChildProcess {
     posix_spawn_file_actions_adddup2(&actions, messagePipe.write, 2)
     var words: [UnsafeMutablePointer<CChar>?] = ([program] + arguments).map { strdup($0) }
     words.append(nil)
-    var variables: [UnsafeMutablePointer<CChar>?] = ([
-      "PATH=/usr/bin:/bin", "TERM=dumb", "COLUMNS=80",
-    ] + environment).map { strdup($0) }
+    var variables: [UnsafeMutablePointer<CChar>?] =
+      ([
+        "PATH=/usr/bin:/bin", "TERM=dumb", "COLUMNS=80",
+      ] + environment).map { strdup($0) }
     variables.append(nil)
     defer { for word in words + variables { free(word) } }
     var child: pid_t = 0

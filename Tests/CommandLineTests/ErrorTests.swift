@@ -38,7 +38,8 @@ import Testing
 
   @Test func notAStore() throws {
     try expectFailure(
-      ["run", TinyStore.checkpoint, "-p", "x"], code: 1, kind: "notFound", "looks like a checkpoint",
+      ["run", TinyStore.checkpoint, "-p", "x"], code: 1, kind: "notFound",
+      "looks like a checkpoint",
       "flashmoe pack")
     try expectFailure(
       ["plan", TinyStore.checkpoint + "/config.json"], code: 1, kind: "notFound", "not a store")
@@ -70,7 +71,8 @@ import Testing
     try expectFailure(["run", store, "--ids", "999999"], code: 64, kind: "usage", "vocabulary")
     try expectFailure(["run", store, "-p", "a", "--temp=-1"], code: 64, kind: "usage", "--temp")
     try expectFailure(["run", store, "-p", "a", "--policy", "mru"], code: 64, kind: "usage", "mru")
-    try expectFailure(["run", store, "-p", "a", "--ctx", "99999999"], code: 64, kind: "usage", "--ctx")
+    try expectFailure(
+      ["run", store, "-p", "a", "--ctx", "99999999"], code: 64, kind: "usage", "--ctx")
     try expectFailure(["run", store, "-p", ""], code: 64, kind: "usage", "empty")
     try expectFailure(["logits", store, "-o", "/tmp/x"], code: 64, kind: "usage", "--ids")
     try expectFailure(["fly"], code: 64, kind: "usage")

@@ -6,7 +6,8 @@ import Testing
 @Suite struct RunTests {
   @Test func statisticsAreWholeAndAddUp() throws {
     let result = try flashmoe(
-      "run", try TinyStore.quantized(), "--ids", "5,6,7,8,9", "-n", "12", "--slots", "13", "-t", "2",
+      "run", try TinyStore.quantized(), "--ids", "5,6,7,8,9", "-n", "12", "--slots", "13", "-t",
+      "2",
       "--ctx", "64", "--json", "--ignore-eos", "--policy", "lru")
     #expect(result.code == 0, "\(result.messages)")
     let document = try result.json()
@@ -39,7 +40,9 @@ import Testing
     ] {
       #expect(stats[key]?.double != nil, "\(key)")
     }
-    for key in ["peak_source", "backend", "kernels"] { #expect(stats[key]?.string != nil, "\(key)") }
+    for key in ["peak_source", "backend", "kernels"] {
+      #expect(stats[key]?.string != nil, "\(key)")
+    }
     let phases = try #require(stats["phases"]?.object)
     let parts = phases.members.filter { $0.key != "total_seconds" }.compactMap(\.value.double)
     #expect(abs(parts.reduce(0, +) - (phases["total_seconds"]?.double ?? -1)) < 1e-6)

@@ -39,13 +39,16 @@ enum TinyStore {
   static func quantized() throws -> String { try packed.get().small }
 
   /// A copy that a test may damage.
-  static func copy(_ store: String, into directory: TemporaryDirectory, _ name: String = "copy.fmoe")
+  static func copy(
+    _ store: String, into directory: TemporaryDirectory, _ name: String = "copy.fmoe"
+  )
     throws -> String
   {
     let target = directory.file(name)
     try FileSystem.createDirectory(target)
     try FileSystem.createDirectory(target + "/experts")
-    for file in try FileSystem.list(store) + FileSystem.list(store + "/experts").map({ "experts/" + $0 })
+    for file in try FileSystem.list(store)
+      + FileSystem.list(store + "/experts").map({ "experts/" + $0 })
     where !FileSystem.isDirectory(store + "/" + file) {
       let bytes = try FileSystem.readBytes(store + "/" + file)
       try directory.write(bytes, to: name + "/" + file)

@@ -62,7 +62,9 @@ import Testing
   @Test func mutationsNeverCrash() throws {
     var fuzzer = Fuzzer(
       "config", seeds: [Array(try text().utf8)],
-      dictionary: ["null", "-1", "0", "99999999999", "1e400", "[", "]", "{", "}", "\"yarn\"", "true"])
+      dictionary: [
+        "null", "-1", "0", "99999999999", "1e400", "[", "]", "{", "}", "\"yarn\"", "true",
+      ])
     let outcome = try fuzzer.run(iterations: 3000) { bytes in
       let config = try JSONValue.parse(bytes, subject: "config.json")
       let (family, configuration) = try ModelRegistry.read(config, subject: "config.json")

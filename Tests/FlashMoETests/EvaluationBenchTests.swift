@@ -35,9 +35,10 @@ import WeightStore
         steps.append("\(progress.test.name) \(progress.cache.rawValue) \(progress.repetition)")
       })
     #expect(
-      steps == ["pp16", "pp33", "tg9"].flatMap { test in
-        ["cold 1", "cold 2", "warm 0", "warm 1", "warm 2"].map { "\(test) \($0)" }
-      })
+      steps
+        == ["pp16", "pp33", "tg9"].flatMap { test in
+          ["cold 1", "cold 2", "warm 0", "warm 1", "warm 2"].map { "\(test) \($0)" }
+        })
     #expect(report.rows.map(\.test.name) == ["pp16", "pp16", "pp33", "pp33", "tg9", "tg9"])
     #expect(report.rows.map(\.cache) == [.cold, .warm, .cold, .warm, .cold, .warm])
     let perToken = engine.configuration.experts.perToken
@@ -107,7 +108,8 @@ import WeightStore
 
   @Test func passagesAreDistinctAndRepeatable() throws {
     let random = BenchText(randomBelow: 50, seed: 9)
-    #expect(random.passage(0, count: 40) == BenchText(randomBelow: 50, seed: 9).passage(0, count: 40))
+    #expect(
+      random.passage(0, count: 40) == BenchText(randomBelow: 50, seed: 9).passage(0, count: 40))
     #expect(random.passage(0, count: 40) != random.passage(1, count: 40))
     #expect(random.passage(3, count: 200).allSatisfy { (0..<50).contains($0) })
     let text = try BenchText(tokens: [5, 6, 7, 8, 9], name: "five")

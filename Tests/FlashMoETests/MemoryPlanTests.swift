@@ -77,7 +77,7 @@ import WeightStore
   @Test func requestsOutOfRangeAreRefused() throws {
     let cases: [(String, (inout EngineOptions) -> Void)] = [
       ("--ctx", { $0.contextLength = 1_000_000 }), ("--ctx", { $0.contextLength = 0 }),
-      ("--chunk", { $0.chunkLength = 0 }), ("cache", { $0.slotCount = 3 }),
+      ("--chunk", { $0.chunkLength = 0 }), ("--slots", { $0.slotCount = 3 }),
     ]
     for (subject, change) in cases {
       #expect {
@@ -112,7 +112,8 @@ import WeightStore
   @Test func popularRecordsAreThereBeforeTheFirstToken() throws {
     let directory = try TemporaryDirectory("warm")
     let row = (0..<12).map { "\($0)" }.joined(separator: ",")
-    let store = try store(profile: #"{"popularity": [[\#(row)],[\#(row)],[\#(row)]]}"#, in: directory)
+    let store = try store(
+      profile: #"{"popularity": [[\#(row)],[\#(row)],[\#(row)]]}"#, in: directory)
     let options = EngineOptions(budgetBytes: 100 << 20, contextLength: 64)
     let warm = try Engine(store: store, options: options)
     // Expert 0 never occurred in the profile: 11 of 12 are popular.

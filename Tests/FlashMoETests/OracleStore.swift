@@ -52,7 +52,8 @@ enum OracleStore {
       try FileSystem.createDirectory(source)
       for name in try FileSystem.list(checkpoint) where name != "config.json" {
         let target = name == "config.v5.json" ? "config.json" : name
-        try directory.write(try FileSystem.readBytes(checkpoint + "/" + name), to: "later/" + target)
+        try directory.write(
+          try FileSystem.readBytes(checkpoint + "/" + name), to: "later/" + target)
       }
     }
     let output = directory.file("store-\(UInt32.random(in: 0...UInt32.max)).fmoe")

@@ -27,9 +27,11 @@ import Testing
 
   @Test func bothSpellingsAgree() throws {
     let published = try read(
-      #"{"rope_theta": 5e6, "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}}"#)
+      #"{"rope_theta": 5e6, "rope_scaling": {"rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}}"#
+    )
     let later = try read(
-      #"{"rope_parameters": {"rope_theta": 5e6, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}}"#)
+      #"{"rope_parameters": {"rope_theta": 5e6, "rope_type": "yarn", "factor": 4.0, "original_max_position_embeddings": 4096}}"#
+    )
     #expect(published == later)
   }
 

@@ -44,7 +44,10 @@ import Testing
   }
 
   @Test func topKKeepsTheMostLikely() {
-    let draws = sample(options { $0.topK = 2; $0.temperature = 100 }, [1, 5, 4, 2, 3], draws: 400)
+    let draws = sample(
+      options {
+        $0.topK = 2; $0.temperature = 100
+      }, [1, 5, 4, 2, 3], draws: 400)
     #expect(Set(draws) == [1, 2])
   }
 
@@ -58,7 +61,12 @@ import Testing
 
   @Test func minPIsRelativeToTheBest() {
     let logits: [Float] = [0, -0.6931472, -3]
-    #expect(Set(sample(options { $0.minP = 0.4; $0.temperature = 50 }, logits, draws: 400)) == [0, 1])
+    #expect(
+      Set(
+        sample(
+          options {
+            $0.minP = 0.4; $0.temperature = 50
+          }, logits, draws: 400)) == [0, 1])
   }
 
   @Test func penaltiesLookAtRecentTokens() {
@@ -126,7 +134,9 @@ import Testing
       return Int(state >> 33) % limit
     }
     for _ in 0..<2000 {
-      let stops = (0...random(2)).map { _ in String((0...random(3)).map { _ in "ab".randomElementBy(random) }) }
+      let stops = (0...random(2)).map { _ in
+        String((0...random(3)).map { _ in "ab".randomElementBy(random) })
+      }
       let pieces = (0..<random(8)).map { _ in
         String((0..<random(4)).map { _ in "abc".randomElementBy(random) })
       }

@@ -53,7 +53,9 @@ private struct SmallExpert {
   }
 
   func expected(_ x: [Float]) -> [Double] {
-    func dot(_ row: [Float]) -> Double { zip(row, x).reduce(0) { $0 + Double($1.0) * Double($1.1) } }
+    func dot(_ row: [Float]) -> Double {
+      zip(row, x).reduce(0) { $0 + Double($1.0) * Double($1.1) }
+    }
     let h = (0..<inner).map { unit in
       let g = dot(gate[unit])
       return g / (1 + exp(-g)) * dot(up[unit])

@@ -76,7 +76,9 @@ import Testing
   }
 
   @Test func namesTheSystemsReason() {
-    #expect(Failure.system("f", "cannot x", EACCES).description == "f: cannot x: Permission denied. Check the permissions")
+    #expect(
+      Failure.system("f", "cannot x", EACCES).description
+        == "f: cannot x: Permission denied. Check the permissions")
     #expect(Failure.system("f", "cannot x", EDQUOT).kind == .noSpace)
     #expect(Failure.system("f", "cannot x", EIO).kind == .io)
     let whole = Failure(.corrupt, "f", at: "tensor t", "bad", remedy: "Do it")

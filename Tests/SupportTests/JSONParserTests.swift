@@ -13,7 +13,8 @@ import Testing
     ("9223372036854775807", .integer(.max)), ("-9223372036854775808", .integer(.min)),
     ("9223372036854775808", .number(0x1p63)), ("0.5", .number(0.5)), ("-1.25e2", .number(-125)),
     ("1E+2", .number(100)), ("1e-2", .number(0.01)), ("1.0", .number(1)),
-    ("5e-324", .number(.leastNonzeroMagnitude)), ("1.7976931348623157e308", .number(.greatestFiniteMagnitude)),
+    ("5e-324", .number(.leastNonzeroMagnitude)),
+    ("1.7976931348623157e308", .number(.greatestFiniteMagnitude)),
     (#""""#, .string("")), (#""a\"\\\/\b\f\n\r\tz""#, .string("a\"\\/\u{8}\u{C}\n\r\tz")),
     (#""\u0041\u00e9\u20AC\uD83D\uDE42""#, .string("Aé€🙂")), (#""é🙂\u0000""#, .string("é🙂\0")),
     (#""\uD83D""#, .string("\u{FFFD}")), (#""\uDE42x""#, .string("\u{FFFD}x")),
@@ -29,10 +30,14 @@ import Testing
 
   @Test(arguments: [
     "", " ", "nul", "nulll", "True", "+1", "01", "-01", "-", ".5", "1.", "1.e2", "1e", "1e+", "0x1",
-    "1 2", "NaN", "Infinity", "1e400", "-1e999", "[", "[1", "[1,", "[1,]", "[,]", "]", "{", "{\"a\"",
-    "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}", "{\"a\":1 \"b\":2}",
-    "\"", "\"a", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12G4\"", "\"\\u\"", "\"\\uD83D\\u12\"", "\"\n\"",
-    "\"\u{1}\"", "\"\\n\u{1}\"", "'a'", "//", "[1]]", "{}{}", "\"a\" \"b\"", "1\u{A0}", "\u{FEFF}", "[1;2]",
+    "1 2", "NaN", "Infinity", "1e400", "-1e999", "[", "[1", "[1,", "[1,]", "[,]", "]", "{",
+    "{\"a\"",
+    "{\"a\":", "{\"a\":1", "{\"a\":1,", "{\"a\":1,}", "{a:1}", "{1:1}", "{\"a\" 1}",
+    "{\"a\":1 \"b\":2}",
+    "\"", "\"a", "\"\\", "\"\\x\"", "\"\\u12\"", "\"\\u12G4\"", "\"\\u\"", "\"\\uD83D\\u12\"",
+    "\"\n\"",
+    "\"\u{1}\"", "\"\\n\u{1}\"", "'a'", "//", "[1]]", "{}{}", "\"a\" \"b\"", "1\u{A0}", "\u{FEFF}",
+    "[1;2]",
     "{\"a\":1,\"a\":2}", "{\"a\":1,\"\\u0061\":2}",
   ])
   func refuses(text: String) {
@@ -40,10 +45,12 @@ import Testing
   }
 
   /// RFC 3629: overlong forms, surrogates, beyond U+10FFFF, cut sequences, stray continuation.
-  @Test(arguments: [
-    [0xFF], [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80], [0xC3],
-    [0x80], [0xE2, 0x82],
-  ] as [[UInt8]])
+  @Test(
+    arguments: [
+      [0xFF], [0xC0, 0x80], [0xE0, 0x80, 0x80], [0xED, 0xA0, 0x80], [0xF4, 0x90, 0x80, 0x80],
+      [0xC3],
+      [0x80], [0xE2, 0x82],
+    ] as [[UInt8]])
   func refusesBadUTF8(sequence: [UInt8]) {
     let quote = UInt8(ascii: "\"")
     for text in [[quote] + sequence + [quote], [quote] + Array("\\n".utf8) + sequence + [quote]] {
@@ -72,7 +79,8 @@ import Testing
     #expect(keys.indices.allSatisfy { object[keys[$0]] == .integer($0) })
     #expect(object["key-5000"] == nil)
     let twice = text.dropLast() + ",\"key-17\":0}"
-    #expect(complaint("", .malformed, ["key-17", "twice"]) { _ = try Self.parse(String(twice)) } == nil)
+    #expect(
+      complaint("", .malformed, ["key-17", "twice"]) { _ = try Self.parse(String(twice)) } == nil)
   }
 
   /// Vocabularies hold both spellings of a letter with an accent as different tokens.
@@ -107,7 +115,9 @@ import Testing
     ].map { Array($0.utf8) }
     var fuzzer = Fuzzer(
       "json", seeds: seeds,
-      dictionary: ["\\u", "\\uD83D", "{", "}", "[", "]", ":", ",", "\"", "null", "true", "1e", "é", "\u{FEFF}"])
+      dictionary: [
+        "\\u", "\\uD83D", "{", "}", "[", "]", ":", ",", "\"", "null", "true", "1e", "é", "\u{FEFF}",
+      ])
     let outcome = try fuzzer.run(iterations: 20_000) { bytes in
       let value = try JSONValue.parse(bytes, subject: "x.json")
       for pretty in [false, true] {

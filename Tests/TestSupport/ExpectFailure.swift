@@ -9,7 +9,9 @@ public func complaint(
     try body()
     return "\(label): accepted"
   } catch let failure as Failure {
-    if let kind, failure.kind != kind { return "\(label): \(failure.kind) instead of \(kind): \(failure)" }
+    if let kind, failure.kind != kind {
+      return "\(label): \(failure.kind) instead of \(kind): \(failure)"
+    }
     let missing = pieces.filter { !failure.description.contains($0) }
     return missing.isEmpty ? nil : "\(label): \(missing) not in: \(failure)"
   } catch {

@@ -31,7 +31,8 @@ public struct Mutator: Sendable {
 
   private static let numbers = [
     "0", "-1", "1e3", "0.5", "-0", "4294967296", "9223372036854775807", "9223372036854775808",
-    "18446744073709551615", "1e999", "99999999999999999999999999", "null", "true", "\"x\"", "[]", "{}",
+    "18446744073709551615", "1e999", "99999999999999999999999999", "null", "true", "\"x\"", "[]",
+    "{}",
   ].map { Array($0.utf8) }
 
   private mutating func mutate(_ bytes: inout [UInt8]) {
@@ -48,7 +49,8 @@ public struct Mutator: Sendable {
     case 5: writeExtreme(&bytes)
     case 6: addSmall(&bytes)
     case 7: replaceNumber(&bytes)
-    case 8 where !dictionary.isEmpty: insert(dictionary[random.below(dictionary.count)], into: &bytes)
+    case 8 where !dictionary.isEmpty:
+      insert(dictionary[random.below(dictionary.count)], into: &bytes)
     case 9 where !dictionary.isEmpty: overwrite(dictionary[random.below(dictionary.count)], &bytes)
     case 10: splice(&bytes)
     default: insert(random.bytes(1 + random.below(8)), into: &bytes)

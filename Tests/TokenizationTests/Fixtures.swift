@@ -5,7 +5,8 @@ import Testing
 
 /// Files the tests read: our own under `Tests/Fixtures`, and data of others where it is present.
 enum Fixtures {
-  static let packageRoot = String(#filePath.dropLast("/Tests/TokenizationTests/Fixtures.swift".count))
+  static let packageRoot = String(
+    #filePath.dropLast("/Tests/TokenizationTests/Fixtures.swift".count))
   static let own = packageRoot + "/Tests/Fixtures/tokenizers"
   static let tiny = [
     "tiny-bpe", "tiny-qwen35", "tiny-llama3", "tiny-o200k", "tiny-deepseek3", "tiny-granite",
@@ -47,7 +48,8 @@ enum Fixtures {
         reported += 1
         let got = try tokenizer.encode(text)
         let decoded = try tokenizer.decode(ids)
-        Issue.record("\(text.debugDescription): \(got) instead of \(ids), \(decoded.debugDescription)")
+        Issue.record(
+          "\(text.debugDescription): \(got) instead of \(ids), \(decoded.debugDescription)")
       }
     }
   }

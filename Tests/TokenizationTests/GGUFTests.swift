@@ -57,7 +57,9 @@ import Testing
   }
 
   @Test func sentencePieceMergesFollowTheScores() throws {
-    var tokens = ["<unk>", "<s>", "</s>"] + (0..<256).map { String(decoding: ByteFallback.spelling(UInt8($0)), as: UTF8.self) }
+    var tokens =
+      ["<unk>", "<s>", "</s>"]
+      + (0..<256).map { String(decoding: ByteFallback.spelling(UInt8($0)), as: UTF8.self) }
     var types = [2, 3, 3] + [Int](repeating: 6, count: 256)
     let pieces = ["▁", "a", "b", "c", "ab", "bc", "▁a", "e\u{301}", "é"]
     tokens += pieces

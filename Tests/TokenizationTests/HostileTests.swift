@@ -65,18 +65,62 @@ import Testing
     (#"{"model": {"vocab": {"a\qb": 0}, "merges": []}}"#, "not valid JSON"),
     (#"{"model": {"vocab": {"a": 0}, "merges": []}, "model": {}}"#, "twice"),
     (document(rest: #", "normalizer": {"type": "NFKC"}"#), "\"NFKC\""),
-    (document(rest: #", "normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "x"}"#), "empty"),
+    (
+      document(
+        rest: #", "normalizer": {"type": "Replace", "pattern": {"String": ""}, "content": "x"}"#),
+      "empty"
+    ),
     (document(rest: #", "pre_tokenizer": {"type": "Whitespace"}"#), "\"Whitespace\""),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}"#), "does not compile"),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a{9999}{9999}"}, "behavior": "Isolated"}"#), "does not compile"),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(*UCP)a"}, "behavior": "Isolated"}"#), "(*"),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a)\\1"}, "behavior": "Isolated"}"#), "escape"),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[a&&b]"}, "behavior": "Isolated"}"#), "&&"),
-    (document(rest: #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Sideways"}"#), "Sideways"),
-    (document(rest: #", "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]}"#), "after ByteLevel"),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "("}, "behavior": "Isolated"}"#
+      ), "does not compile"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a{9999}{9999}"}, "behavior": "Isolated"}"#
+      ), "does not compile"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(*UCP)a"}, "behavior": "Isolated"}"#
+      ), "(*"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a)\\1"}, "behavior": "Isolated"}"#
+      ), "escape"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "[a&&b]"}, "behavior": "Isolated"}"#
+      ), "&&"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "a"}, "behavior": "Sideways"}"#
+      ), "Sideways"
+    ),
+    (
+      document(
+        rest:
+          #", "pre_tokenizer": {"type": "Sequence", "pretokenizers": [{"type": "ByteLevel"}, {"type": "Digits"}]}"#
+      ), "after ByteLevel"
+    ),
     (document(rest: #", "decoder": {"type": "WordPiece"}"#), "\"WordPiece\""),
     (document(rest: #", "post_processor": {"type": "BertProcessing"}"#), "\"BertProcessing\""),
-    (document(rest: #", "post_processor": {"type": "TemplateProcessing", "single": [], "special_tokens": {}}"#), "does not hold the text"),
+    (
+      document(
+        rest:
+          #", "post_processor": {"type": "TemplateProcessing", "single": [], "special_tokens": {}}"#
+      ), "does not hold the text"
+    ),
     (document(rest: #", "added_tokens": [{"id": 1, "content": "x"}]"#), "belongs to another"),
     (document(rest: #", "added_tokens": [{"id": 5, "content": "a"}]"#), "elsewhere"),
     (document(rest: #", "added_tokens": [{"id": 9999999, "content": "x"}]"#), "out of range"),
@@ -108,7 +152,8 @@ import Testing
   }
 
   @Test func endlessBacktrackingEnds() throws {
-    let split = #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|a|b?a)+[c-z]"}, "behavior": "Isolated"}"#
+    let split =
+      #", "pre_tokenizer": {"type": "Split", "pattern": {"Regex": "(a|a|b?a)+[c-z]"}, "behavior": "Isolated"}"#
     let tokenizer = try Self.load(Self.document(rest: split))
     #expect(throws: Failure.self) { try tokenizer.encode(String(repeating: "a", count: 2000)) }
   }
@@ -121,7 +166,8 @@ import Testing
         #expect(try tokenizer.encode(text).count > 100)
       }
       // A run of marks has to be sorted as one.
-      #expect(try tokenizer.encode("a" + String(repeating: "\u{323}\u{301}", count: 50_000)).count > 100)
+      #expect(
+        try tokenizer.encode("a" + String(repeating: "\u{323}\u{301}", count: 50_000)).count > 100)
     }
   }
 

@@ -40,7 +40,8 @@ import Testing
   }
 
   @Test(arguments: [
-    #"(?m)a"#, #"a(?i)b"#, #"(?<n>a)"#, #"\K"#, #"\G"#, #"\1"#, #"\pL"#, #"[[:alpha:]]"#, #"[]"#, #"[a"#,
+    #"(?m)a"#, #"a(?i)b"#, #"(?<n>a)"#, #"\K"#, #"\G"#, #"\1"#, #"\pL"#, #"[[:alpha:]]"#, #"[]"#,
+    #"[a"#,
     #"a{2}+"#, #"a{2}?"#, #"\xZZ"#, #"\x{D800}"#, #"\Q"#, #"[\W]"#, #"a\"#, #"\p{Klingon}"#,
   ])
   func refusesWhatItCannotTranslate(_ pattern: String) {

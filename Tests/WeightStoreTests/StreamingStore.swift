@@ -52,7 +52,8 @@ final class StreamingStore {
     var entries: [Manifest.Layer] = []
     for index in 0..<layers {
       let layout = RecordLayout([
-        ("gate_up", .vector(count: columns + 1111 * (index % 3))), ("down", .vector(count: columns)),
+        ("gate_up", .vector(count: columns + 1111 * (index % 3))),
+        ("down", .vector(count: columns)),
       ])
       var bytes = [UInt8](repeating: 0, count: experts * layout.stride)
       var checksums: [Checksum] = []
@@ -65,7 +66,9 @@ final class StreamingStore {
           }
         }
         checksums.append(
-          bytes.withUnsafeBytes { Checksum(of: UnsafeRawBufferPointer(rebasing: $0[start..<start + layout.bytes])) })
+          bytes.withUnsafeBytes {
+            Checksum(of: UnsafeRawBufferPointer(rebasing: $0[start..<start + layout.bytes]))
+          })
       }
       // The model's layers need not start at zero or be consecutive.
       let layer = Manifest.Layer(layer: 2 * index + 1, record: layout, checksums: checksums)

@@ -68,7 +68,8 @@ struct GGUFHeader {
   private static func checkVersion(_ reader: inout GGUFReader) throws(Failure) {
     guard try reader.bytes(4) == magic else {
       throw Failure(
-        .malformed, reader.path, at: "byte 0", "this is not a GGUF file: it does not start with GGUF")
+        .malformed, reader.path, at: "byte 0",
+        "this is not a GGUF file: it does not start with GGUF")
     }
     let version = try reader.integer(UInt32.self)
     switch version {

@@ -58,7 +58,8 @@ extension Engine {
       try core.process(Array(tokens[range])) { start, rows in
         for row in 0..<rows where wanted.contains(range.lowerBound + start + row) {
           let logits = core.decoder.logits(row: row)
-          buffer.row(start + row).update(from: logits.baseAddress.unsafelyUnwrapped, count: logits.count)
+          buffer.row(start + row).update(
+            from: logits.baseAddress.unsafelyUnwrapped, count: logits.count)
         }
         return true
       }

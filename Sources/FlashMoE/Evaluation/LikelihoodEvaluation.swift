@@ -84,7 +84,8 @@ public struct LikelihoodEvaluation: Sendable {
     }
     guard engine.plan.contextLength >= windows.length else {
       throw Failure(
-        .budget, "--window", "\(windows.length) where the context holds \(engine.plan.contextLength)",
+        .budget, "--window",
+        "\(windows.length) where the context holds \(engine.plan.contextLength)",
         remedy: "Use --ctx \(windows.length) or a smaller --window")
     }
   }

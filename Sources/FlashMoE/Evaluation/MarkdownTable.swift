@@ -15,13 +15,16 @@ struct MarkdownTable {
       ([titles] + rows).map { $0[column].count }.max() ?? 0
     }
     func line(_ cells: [String]) -> String {
-      "|" + cells.enumerated().map { column, cell in
-        let padding = String(repeating: " ", count: widths[column] - cell.count)
-        return " " + (leftAligned.contains(titles[column]) ? cell + padding : padding + cell) + " |"
-      }.joined()
+      "|"
+        + cells.enumerated().map { column, cell in
+          let padding = String(repeating: " ", count: widths[column] - cell.count)
+          return " " + (leftAligned.contains(titles[column]) ? cell + padding : padding + cell)
+            + " |"
+        }.joined()
     }
     let rule =
-      "|" + titles.indices.map { column in
+      "|"
+      + titles.indices.map { column in
         let dashes = String(repeating: "-", count: widths[column] + 1)
         return leftAligned.contains(titles[column]) ? ":" + dashes + "|" : dashes + ":|"
       }.joined()

@@ -93,7 +93,9 @@ final class PieceScorer {
     let models = subjects.count
     for model in 0..<models { results[model].loss.add(losses[index * models + model]) }
     for (at, comparison) in comparisons.enumerated() {
-      let (model, reference) = (index * models + comparison.model, index * models + comparison.reference)
+      let (model, reference) = (
+        index * models + comparison.model, index * models + comparison.reference
+      )
       var entry = results[comparison.model].divergences[comparison.place]
       entry.divergence.add(divergences[index * comparisons.count + at])
       entry.excess.add(losses[model] - losses[reference])

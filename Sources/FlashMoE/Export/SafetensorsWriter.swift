@@ -89,7 +89,8 @@ public struct SafetensorsWriter: ~Copyable {
     return file
   }
 
-  private static func put(_ bytes: [UInt8], _ file: borrowing File, at offset: Int) throws(Failure) {
+  private static func put(_ bytes: [UInt8], _ file: borrowing File, at offset: Int) throws(Failure)
+  {
     var failure: Failure?
     bytes.withUnsafeBytes { buffer in
       do throws(Failure) { try file.write(buffer, at: offset) } catch { failure = error }

@@ -84,7 +84,8 @@ public enum ModelPacking {
     }
     for name in checkpoint.tensors.keys.sorted() {
       guard let tensor = checkpoint.tensors[name] else { continue }
-      lines.append("\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.file) \(tensor.offset)")
+      lines.append(
+        "\(name) \(tensor.type.rawValue) \(tensor.shape) \(tensor.file) \(tensor.offset)")
     }
     return lines
   }

@@ -37,7 +37,8 @@ struct PlanBuilder {
   }
 
   /// All experts of a layer share a layout, so a section's scheme is decided over all of them.
-  private mutating func build(_ layer: TensorCatalog.ExpertLayer) throws(Failure) -> PackPlan.Layer {
+  private mutating func build(_ layer: TensorCatalog.ExpertLayer) throws(Failure) -> PackPlan.Layer
+  {
     var sections: [(name: String, layout: TensorLayout)] = []
     var experts: [[PackPlan.Rows]] = Array(repeating: [], count: layer.expertCount)
     for (name, arrangements) in [("gate_up", layer.gateUp), ("down", layer.down)] {

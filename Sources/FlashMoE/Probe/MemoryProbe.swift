@@ -24,8 +24,9 @@ public enum MemoryProbe {
     budgetBytes: Int = defaultBufferBytes
   ) throws(Failure) -> Double {
     let pool = WorkerPool(threadCount: min(max(threads, 1), 1024))
-    let byteCount = max(
-      min(budgetBytes, defaultBufferBytes) / sliceBytes, pool.threadCount) * sliceBytes
+    let byteCount =
+      max(
+        min(budgetBytes, defaultBufferBytes) / sliceBytes, pool.threadCount) * sliceBytes
     let arena = try Arena(byteCount: byteCount)
     let base = arena.base
     let sliceCount = byteCount / sliceBytes

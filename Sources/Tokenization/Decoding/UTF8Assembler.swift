@@ -23,8 +23,12 @@ struct UTF8Assembler {
     for length in 1...3 where length <= bytes.count {
       let tail = bytes[(bytes.count - length)...]
       guard let lead = tail.first, lead & 0xC0 != 0x80 else { continue }
-      let wanted = lead >= 0xC2 && lead < 0xE0 ? 2 : lead >= 0xE0 && lead < 0xF0 ? 3
-        : lead >= 0xF0 && lead < 0xF5 ? 4 : 1
+      let wanted =
+        lead >= 0xC2 && lead < 0xE0
+        ? 2
+        : lead >= 0xE0 && lead < 0xF0
+          ? 3
+          : lead >= 0xF0 && lead < 0xF5 ? 4 : 1
       guard length < wanted else { return 0 }
       // The second byte excludes overlong forms, surrogates and what lies beyond U+10FFFF.
       if length > 1 {

@@ -45,7 +45,8 @@ public enum GGUFVocabulary {
       }
     }
     let byteLevel: JSONValue = .object([
-      "type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(true), "use_regex": .bool(false),
+      "type": .string("ByteLevel"), "add_prefix_space": .bool(false), "trim_offsets": .bool(true),
+      "use_regex": .bool(false),
     ])
     steps.append(byteLevel)
     var model: JSONObject = ["type": .string("BPE")]
@@ -84,7 +85,8 @@ public enum GGUFVocabulary {
       .object(["type": .string("ByteFallback")]), .object(["type": .string("Fuse")]),
     ]
     if prepends {
-      normalizers.insert(.object(["type": .string("Prepend"), "prepend": .string("\u{2581}")]), at: 0)
+      normalizers.insert(
+        .object(["type": .string("Prepend"), "prepend": .string("\u{2581}")]), at: 0)
       decoders.append(
         .object([
           "type": .string("Strip"), "content": .string(" "), "start": .integer(1),
@@ -140,7 +142,8 @@ public enum GGUFVocabulary {
       "Sequence": .object(["id": .string("B"), "type_id": .integer(1)])
     ])
     return .object([
-      "type": .string("TemplateProcessing"), "single": .array(single), "pair": .array(single + [second]),
+      "type": .string("TemplateProcessing"), "single": .array(single),
+      "pair": .array(single + [second]),
       "special_tokens": .object(special),
     ])
   }

@@ -104,7 +104,9 @@ struct JSONScanner {
       if key.isPlain {
         try body(&self, UnsafeBufferPointer(rebasing: bytes[key.range]))
       } else {
-        try unescape(key.range).withUnsafeBufferPointer { (key) throws(Failure) in try body(&self, key) }
+        try unescape(key.range).withUnsafeBufferPointer { (key) throws(Failure) in
+          try body(&self, key)
+        }
       }
       skipSpace()
       guard peek == UInt8(ascii: ",") else {

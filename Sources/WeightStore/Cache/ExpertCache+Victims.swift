@@ -124,8 +124,9 @@ extension ExpertCache {
         continue
       }
       if let current = best {
-        if (worthOfSlot[slot], lastUseOfSlot[slot]) >= (worthOfSlot[current], lastUseOfSlot[current])
-        {
+        if (worthOfSlot[slot], lastUseOfSlot[slot]) >= (
+          worthOfSlot[current], lastUseOfSlot[current]
+        ) {
           continue
         }
       }

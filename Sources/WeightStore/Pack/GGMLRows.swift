@@ -20,7 +20,8 @@ enum GGMLRows {
 
   /// One row as f32; the values are exact.
   static func widen(
-    _ row: UnsafeRawPointer, columns: Int, format: SourceFormat, into out: UnsafeMutablePointer<Float>
+    _ row: UnsafeRawPointer, columns: Int, format: SourceFormat,
+    into out: UnsafeMutablePointer<Float>
   ) {
     let blockBytes = format.rowBytes(columns: 32)
     for block in 0..<columns / 32 {

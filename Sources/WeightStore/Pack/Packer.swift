@@ -132,7 +132,8 @@ public enum Packer {
   private static func kept(_ failure: Failure, partial: String) -> Failure {
     var told = failure
     let note = "what is packed is kept in \(partial) and used by the next attempt"
-    told.remedy = failure.remedy.map { "\($0); \(note)" } ?? note.prefix(1).uppercased() + note.dropFirst()
+    told.remedy =
+      failure.remedy.map { "\($0); \(note)" } ?? note.prefix(1).uppercased() + note.dropFirst()
     return told
   }
 }

@@ -41,7 +41,8 @@ struct RowWindow: ~Copyable {
       let wanted = rows.lowerBound..<max(end, rows.upperBound)
       loaded = 0..<0
       try source.read(
-        rows: wanted, into: UnsafeMutableRawBufferPointer(start: base, count: wanted.count * rowBytes))
+        rows: wanted,
+        into: UnsafeMutableRawBufferPointer(start: base, count: wanted.count * rowBytes))
       loaded = wanted
       bytesRead += wanted.count * rowBytes
     }

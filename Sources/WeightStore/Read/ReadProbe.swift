@@ -176,7 +176,8 @@ private final class ProbeFiles: Sendable {
     let blockBytes = min(max(wantedBlockBytes / unit * unit, unit), largest)
     guard blockBytes > 0 else {
       throw Failure(
-        .usage, paths.first ?? "disk probe", "too small to measure a disk with: below \(unit) bytes")
+        .usage, paths.first ?? "disk probe", "too small to measure a disk with: below \(unit) bytes"
+      )
     }
     var blocks: [Block] = []
     for (file, size) in sizes.enumerated() {

@@ -75,7 +75,8 @@ final class UringReader {
 
   private func register(arena: SlotArena, registerError: Int32) {
     var refusals: [String] = []
-    var code = registerError == 0
+    var code =
+      registerError == 0
       ? io_uring_register_files(ring, descriptors, UInt32(descriptors.count)) : -registerError
     hasFixedFiles = code == 0
     if code != 0 { refusals.append("files: " + String(cString: strerror(-code))) }
@@ -94,7 +95,8 @@ final class UringReader {
       vectors.append(iovec(iov_base: arena.slot(slot), iov_len: count * arena.slotBytes))
       slot += count
     }
-    code = registerError == 0
+    code =
+      registerError == 0
       ? io_uring_register_buffers(ring, vectors, UInt32(vectors.count)) : -registerError
     if code == 0 {
       slotsPerBuffer = perBuffer

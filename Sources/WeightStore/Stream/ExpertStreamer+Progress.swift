@@ -26,10 +26,12 @@ extension ExpertStreamer {
 
   private func ringFailed(_ error: SystemError) {
     // EEXIST is how the kernel says that the ring belongs to another thread.
-    failure = failure ?? Failure(
-      error.code == EEXIST ? .usage : .io, store.path, "cannot submit reads: \(error.reason)",
-      remedy: error.code == EEXIST
-        ? "Use a streamer from one thread only" : "Try again with the pread backend")
+    failure =
+      failure
+      ?? Failure(
+        error.code == EEXIST ? .usage : .io, store.path, "cannot submit reads: \(error.reason)",
+        remedy: error.code == EEXIST
+          ? "Use a streamer from one thread only" : "Try again with the pread backend")
   }
 
   /// Takes completions and tells the cache how reads ended.
@@ -128,7 +130,8 @@ extension ExpertStreamer {
     progress[position] = .delivered
     deliveredCount += 1
     return Delivery(
-      position: position, expert: Int(experts[position]), record: UnsafeRawPointer(arena.slot(slot)),
+      position: position, expert: Int(experts[position]),
+      record: UnsafeRawPointer(arena.slot(slot)),
       wasHit: isHit[position])
   }
 

@@ -128,7 +128,8 @@ public final class ExpertStreamer {
     else {
       throw Failure(
         .mismatch, "cache arena",
-        "slots of \(arena.slotBytes) bytes cannot hold records of \(stride), or are not page-aligned")
+        "slots of \(arena.slotBytes) bytes cannot hold records of \(stride), or are not page-aligned"
+      )
     }
     let minimum = minimumSlots(expertsPerToken: expertsPerToken)
     guard arena.slotCount >= minimum else {

@@ -70,7 +70,8 @@ struct EngineArguments: ParsableArguments {
 
   @Option(
     name: .customLong("kernels"),
-    help: ArgumentHelp("Instruction set. Default: the best this processor has.", valueName: "level"))
+    help: ArgumentHelp("Instruction set. Default: the best this processor has.", valueName: "level")
+  )
   var kernelLevel: KernelLevel?
 
   mutating func validate() throws {

@@ -97,7 +97,8 @@ struct PerplexityCommand: ParsableCommand {
     line.finish()
     let report = LikelihoodReport(
       rows: zip(planned, zip(models, results)).map { planned, pair in
-        LikelihoodReport.Row(engine: pair.0.engine, result: pair.1, isReference: planned.isReference)
+        LikelihoodReport.Row(
+          engine: pair.0.engine, result: pair.1, isReference: planned.isReference)
       }, windows: windows, texts: idsFile.map { [$0] } ?? files)
     if common.json { Output.print(report.json) } else { Output.print(report.markdown) }
   }
@@ -178,7 +179,8 @@ struct PerplexityCommand: ParsableCommand {
       }
       let names = try FileSystem.list(file).filter { $0.hasSuffix(".txt") }
       guard !names.isEmpty else {
-        throw Failure(.notFound, file, "no .txt file in this directory", remedy: "Name files with -f")
+        throw Failure(
+          .notFound, file, "no .txt file in this directory", remedy: "Name files with -f")
       }
       paths += names.map { file + "/" + $0 }
     }
@@ -206,7 +208,8 @@ private struct PlannedModel {
       let store = try Store(opening: path)
       guard bothActivations, store.usesInt8Activations else {
         models.append(
-          PlannedModel(path: path, activations: activations, references: reference == nil ? [] : [0]))
+          PlannedModel(
+            path: path, activations: activations, references: reference == nil ? [] : [0]))
         continue
       }
       let exact = models.count
@@ -224,7 +227,8 @@ extension Store {
   /// Whether any matrix is quantized: only those meet int8 activations.
   fileprivate var usesInt8Activations: Bool {
     let layouts =
-      manifest.residents.map(\.layout) + manifest.layers.flatMap { $0.record.sections.map(\.layout) }
+      manifest.residents.map(\.layout)
+      + manifest.layers.flatMap { $0.record.sections.map(\.layout) }
     return layouts.contains { layout in
       if case .matrix(let matrix) = layout { matrix.scheme.isQuantized } else { false }
     }

@@ -13,7 +13,8 @@ enum EngineReport {
     if plan.recordCount > 0 {
       parts.append("\(configuration.experts.count) experts, top-\(configuration.experts.perToken)")
       parts.append(
-        "\(plan.slotCount) of \(plan.recordCount) experts fit \(ByteCount.format(plan.budgetBytes))")
+        "\(plan.slotCount) of \(plan.recordCount) experts fit \(ByteCount.format(plan.budgetBytes))"
+      )
     }
     parts.append("\(engine.kernelDescription), \(engine.options.threadCount) threads")
     return Style.dimmed(parts.joined(separator: " · "))

@@ -21,12 +21,13 @@ struct PlanRefusal: Error {
     }
     let wanted = options.contextLength ?? 256
     context = wanted
-    minimum = plan {
-      $0.budgetBytes = 1 << 50
-      $0.contextLength = wanted
-      $0.chunkLength = nil
-      $0.slotCount = nil
-    }?.minimumBytes
+    minimum =
+      plan {
+        $0.budgetBytes = 1 << 50
+        $0.contextLength = wanted
+        $0.chunkLength = nil
+        $0.slotCount = nil
+      }?.minimumBytes
     var fitting: Int?
     var length = 1
     while length * 2 < wanted { length *= 2 }

@@ -6,8 +6,10 @@ enum PlanReport {
   static func table(_ plan: MemoryPlan) -> String {
     var table = Table(.left, .right, .left)
     for item in plan.items { table.add(item.name, ByteCount.format(item.bytes), item.note) }
-    table.add("planned", ByteCount.format(plan.plannedBytes), "of a budget of "
-      + ByteCount.format(plan.budgetBytes))
+    table.add(
+      "planned", ByteCount.format(plan.plannedBytes),
+      "of a budget of "
+        + ByteCount.format(plan.budgetBytes))
     return table.text()
   }
 

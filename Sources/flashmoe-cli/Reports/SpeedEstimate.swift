@@ -68,7 +68,8 @@ struct SpeedEstimate {
     }
     if let note = disk?.note { lines.append("  disk probe: \(note)") }
     lines.append(
-      "  assuming \(ByteCount.fixed(hitRate * 100, digits: 1)) % hits, the cached share of the experts")
+      "  assuming \(ByteCount.fixed(hitRate * 100, digits: 1)) % hits, the cached share of the experts"
+    )
     return lines.joined(separator: "\n")
   }
 }

@@ -73,7 +73,8 @@ struct StoreInfo {
       table.add("routed per token", ByteCount.format(routedBytesPerToken))
     }
     table.add(
-      "files", "\(Manifest.residentFileName), \(manifest.layers.count) of experts, "
+      "files",
+      "\(Manifest.residentFileName), \(manifest.layers.count) of experts, "
         + manifest.companions.map(\.name).joined(separator: ", "))
     for (key, value) in manifest.source.object?.members ?? [] {
       if let text = Self.plain(value) { table.add("source, \(key)", text) }

@@ -29,7 +29,8 @@ struct ErrorReport {
         Self.document(Failure(.usage, "command line", problem)).serialized(pretty: true) + "\n")
     }
     let prefix = "Error: "
-    Output.message(message.hasPrefix(prefix) ? "error: " + message.dropFirst(prefix.count) : message)
+    Output.message(
+      message.hasPrefix(prefix) ? "error: " + message.dropFirst(prefix.count) : message)
     return code
   }
 

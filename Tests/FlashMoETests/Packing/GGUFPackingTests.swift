@@ -55,7 +55,9 @@ import WeightStore
     return (try StoreContents(directory.file(name + ".fmoe")), result)
   }
 
-  private func check(_ contents: StoreContents, _ tensors: [TestTensor], _ residents: [String: String])
+  private func check(
+    _ contents: StoreContents, _ tensors: [TestTensor], _ residents: [String: String]
+  )
     throws
   {
     func slice(_ name: String, _ expert: Int) throws -> [Float] {
@@ -97,7 +99,8 @@ import WeightStore
     #expect(contents.store.manifest.name == "a")
     #expect(contents.store.manifest.config["tie_word_embeddings"]?.bool == true)
     #expect(try contents.store.companion("chat_template.jinja") == Array("{{ messages }}".utf8))
-    #expect(result.errors.filter { $0.part == .experts }.allSatisfy { $0.exactWeights == $0.weights })
+    #expect(
+      result.errors.filter { $0.part == .experts }.allSatisfy { $0.exactWeights == $0.weights })
   }
 
   @Test func mixedFormatsShareTheSchemeThatHoldsBoth() throws {

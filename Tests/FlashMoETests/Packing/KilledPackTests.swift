@@ -32,11 +32,14 @@ import WeightStore
     if !FileSystem.exists(output) { try Packer.pack(plan, to: output) }
     #expect(kills > 0)
     #expect(try Verification.verify(output).isSound)
-    let (first, second) = (try Store(opening: output), try Store(opening: directory.file("whole.fmoe")))
+    let (first, second) = (
+      try Store(opening: output), try Store(opening: directory.file("whole.fmoe"))
+    )
     #expect(first.manifest == second.manifest)
     for file in first.manifest.layers.map(\.file) + ["resident.bin", "manifest.json"] {
       #expect(
-        try FileSystem.readBytes(first.filePath(file)) == FileSystem.readBytes(second.filePath(file)))
+        try FileSystem.readBytes(first.filePath(file))
+          == FileSystem.readBytes(second.filePath(file)))
     }
     #expect(try FileSystem.list(output) == FileSystem.list(directory.file("whole.fmoe")))
   }

@@ -49,7 +49,8 @@ import WeightStore
     #expect(
       try contents.resident(mlp + "gate_up.weight")
         == paired(
-          values(model, mlp + "gate_proj.weight"), values(model, mlp + "up_proj.weight"), columns: 64))
+          values(model, mlp + "gate_proj.weight"), values(model, mlp + "up_proj.weight"),
+          columns: 64))
     for expert in 0..<TestModel.experts {
       let prefix = "model.layers.1.mlp.experts.\(expert)."
       #expect(

@@ -9,7 +9,9 @@ struct StoreContents {
   init(_ path: String) throws { store = try Store(opening: path) }
 
   func scheme(_ resident: String) -> Scheme? {
-    guard case .matrix(let matrix) = store.manifest.residents.first(where: { $0.name == resident })?.layout
+    guard
+      case .matrix(let matrix) = store.manifest.residents.first(where: { $0.name == resident })?
+        .layout
     else { return nil }
     return matrix.scheme
   }
@@ -22,7 +24,9 @@ struct StoreContents {
 
   /// A resident matrix or vector, row after row.
   func resident(_ name: String) throws -> [Float]? {
-    guard let tensor = store.manifest.residents.first(where: { $0.name == name }) else { return nil }
+    guard let tensor = store.manifest.residents.first(where: { $0.name == name }) else {
+      return nil
+    }
     return try values(
       store.filePath(Manifest.residentFileName), tensor.offset, tensor.layout)
   }

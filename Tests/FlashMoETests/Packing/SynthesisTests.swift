@@ -36,7 +36,10 @@ import WeightStore
         options: PackOptions(threadCount: threads))
       let manifest = try Store(opening: directory.file(name)).manifest
       #expect(manifest.config["flashmoe_synthetic"]?.bool == true)
-      #expect(manifest.residents.filter { $0.name.contains("proj") }.allSatisfy { $0.layout.scheme == .q4 })
+      #expect(
+        manifest.residents.filter { $0.name.contains("proj") }.allSatisfy {
+          $0.layout.scheme == .q4
+        })
       return manifest.residents.map(\.checksum) + manifest.layers.flatMap(\.checksums)
     }
     let one = try checksums(1, "1.fmoe", threads: 1)

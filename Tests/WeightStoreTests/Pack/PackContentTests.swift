@@ -51,7 +51,9 @@ import Testing
       case .vector(let count):
         let values = (0..<count).map { at in
           Float(
-            bitPattern: (0..<4).reduce(0) { $0 | UInt32(bytes[bytes.startIndex + at * 4 + $1]) << (8 * $1) })
+            bitPattern: (0..<4).reduce(0) {
+              $0 | UInt32(bytes[bytes.startIndex + at * 4 + $1]) << (8 * $1)
+            })
         }
         #expect([values] == wanted)
       }
@@ -66,7 +68,8 @@ import Testing
           let bytes = file[offset + section.offset..<offset + section.offset + matrix.bytes]
           #expect(PackFixtures.unpack(bytes, matrix) == (try expected(rows)))
         }
-        #expect(file[offset + layer.record.bytes..<offset + layer.record.stride].allSatisfy { $0 == 0 })
+        #expect(
+          file[offset + layer.record.bytes..<offset + layer.record.stride].allSatisfy { $0 == 0 })
       }
     }
   }

@@ -108,7 +108,8 @@ enum PackFixtures {
             .blockedPairs(
               gate: source("\(layer).\(expert).gate", inner, hidden, format, at),
               up: source("\(layer).\(expert).up", inner, hidden, format, at + 1)),
-            .plain(source("\(layer).\(expert).down", hidden, inner, downFormat(format, inner), at + 2)),
+            .plain(
+              source("\(layer).\(expert).down", hidden, inner, downFormat(format, inner), at + 2)),
           ]
         })
     }

@@ -47,7 +47,10 @@ import Testing
       try flip(layer.file, at)
       let problems = try Verification.verify(path).problems
       let expert = at / layer.record.stride
-      #expect(problems.map(\.place) == ["layer 2, expert \(expert), offset \(expert * layer.record.stride)"])
+      #expect(
+        problems.map(\.place) == [
+          "layer 2, expert \(expert), offset \(expert * layer.record.stride)"
+        ])
       #expect(problems.first?.subject == path + "/experts/layer-02.bin")
       try flip(layer.file, at)
     }
@@ -76,9 +79,10 @@ import Testing
     try directory.write("?", to: "a.fmoe/stranger")
     let report = try Verification.verify(path)
     #expect(
-      report.problems.map(\.subject) == [
-        "resident.bin", "experts/layer-01.bin", "experts/layer-01.bin", "tokenizer.json",
-      ].map { path + "/" + $0 })
+      report.problems.map(\.subject)
+        == [
+          "resident.bin", "experts/layer-01.bin", "experts/layer-01.bin", "tokenizer.json",
+        ].map { path + "/" + $0 })
     #expect(report.unknownFiles == ["stranger"])
   }
 

@@ -26,14 +26,15 @@ extension BenchReport {
       "peak_bytes": .integer(highestPeakBytes),
       "peak_source": .string(memorySource),
     ]
-    object["disk"] = disk.map { disk in
-      .object([
-        "bytes_per_second": .number(disk.bytesPerSecond),
-        "direct": .bool(disk.direct),
-        "backend": .string(disk.backend),
-        "note": disk.note.map { .string($0) } ?? .null,
-      ])
-    } ?? .null
+    object["disk"] =
+      disk.map { disk in
+        .object([
+          "bytes_per_second": .number(disk.bytesPerSecond),
+          "direct": .bool(disk.direct),
+          "backend": .string(disk.backend),
+          "note": disk.note.map { .string($0) } ?? .null,
+        ])
+      } ?? .null
     object["rows"] = .array(rows.map { .object(Self.json($0)) })
     return object
   }
@@ -105,7 +106,8 @@ extension BenchReport {
   private static func field(_ value: JSONValue) -> String {
     guard let text = value.string else { return value.isNull ? "" : value.serialized() }
     guard text.contains(where: { ",\"\n\r".contains($0) }) else { return text }
-    return "\"" + text.split(separator: "\"", omittingEmptySubsequences: false)
+    return "\""
+      + text.split(separator: "\"", omittingEmptySubsequences: false)
       .joined(separator: "\"\"") + "\""
   }
 }

@@ -54,7 +54,8 @@ extension BenchReport {
     var notes = [
       "tokens: \(text)"
         + (repeating.isEmpty
-          ? "" : "; too short for a passage a repetition, so it repeats in \(repeating.joined(separator: ", "))"),
+          ? ""
+          : "; too short for a passage a repetition, so it repeats in \(repeating.joined(separator: ", "))"),
       "cache: \(slotCount) of \(recordCount) experts, \(policy.rawValue), prefetch "
         + (prefetch ? "on" : "off") + "; chunks of \(chunkLength)",
       "engine: \(kernels), activations \(activations.rawValue); reads: \(streaming)",
@@ -62,14 +63,16 @@ extension BenchReport {
     ]
     if let disk {
       let note = disk.note.map { "; \($0)" } ?? ""
-      notes.append("disk: random reads, \(disk.direct ? "O_DIRECT" : "buffered"), \(disk.backend)\(note)")
+      notes.append(
+        "disk: random reads, \(disk.direct ? "O_DIRECT" : "buffered"), \(disk.backend)\(note)")
     }
     return notes
   }
 
   private static func rate(_ row: BenchRow) -> String {
     let rate = row.rate
-    return "\(ByteCount.fixed(rate.mean, digits: 2)) ± \(ByteCount.fixed(rate.deviation, digits: 2))"
+    return
+      "\(ByteCount.fixed(rate.mean, digits: 2)) ± \(ByteCount.fixed(rate.deviation, digits: 2))"
   }
 
   /// Three figures also below one, and nothing is not the same as little: `0.0123`, `0`.
