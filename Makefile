@@ -24,7 +24,7 @@ demo: build
 
 ## make test     run every test (release: numeric Swift is far too slow in debug)
 test: dependencies
-	$(SWIFT) test --scratch-path .build/tests -c release -Xswiftc -enable-testing
+	$(SWIFT) test --disable-xctest --scratch-path .build/tests -c release -Xswiftc -enable-testing
 
 ## make build    build .build/release/flashmoe
 build: dependencies
