@@ -28,49 +28,42 @@ extension Engine {
   public func logits(
     _ tokens: [Int32], chunkLength: Int? = nil, wantsRouting: Bool = false
   ) throws(Failure) -> LogitsResult {
-    let vocabulary = configuration.vocabularySize
-    var result = LogitsResult(
-      tokenCount: tokens.count, vocabularySize: vocabulary, logits: [],
-      expertsPerToken: configuration.experts.perToken, routing: [])
-    let collected = try scan(tokens, chunkLength: chunkLength, wantsRouting: wantsRouting) {
-      (values: inout [Float], _, row) in values.append(contentsOf: row)
-    }
-    result.logits = collected.value
-    result.routing = collected.routing
-    return result
-  }
-
-  /// Calls `visit` with the logits [V] after each token, in order, without keeping them.
-  func scan(
-    _ tokens: [Int32], chunkLength: Int? = nil, wantsRouting: Bool = false,
-    visit: @escaping @Sendable (inout [Float], Int, UnsafeMutableBufferPointer<Float>) -> Void
-  ) throws(Failure) -> (value: [Float], routing: [LogitsResult.Routing]) {
     guard !tokens.isEmpty else {
       throw Failure(.usage, "token ids", "there are none", remedy: "Give --ids or --ids-file")
     }
-    let sparseLayers = configuration.sparseLayers
-    let perToken = configuration.experts.perToken
     return try withCore { core throws(Failure) in
-      core.rewind(to: 0)
-      core.resetStatistics()
-      var routing: [Int: LogitsResult.Routing] = [:]
-      if wantsRouting {
-        core.decoder.routerObserver = { layer, indices, weights, rows in
-          let count = rows * perToken
-          var entry =
-            routing[layer] ?? LogitsResult.Routing(layer: layer, indices: [], weights: [])
-          entry.indices.append(contentsOf: UnsafeBufferPointer(start: indices, count: count))
-          entry.weights.append(contentsOf: UnsafeBufferPointer(start: weights, count: count))
-          routing[layer] = entry
+      core.startOver()
+      var result = LogitsResult(
+        tokenCount: tokens.count, vocabularySize: core.configuration.vocabularySize, logits: [],
+        expertsPerToken: core.configuration.experts.perToken, routing: [])
+      func run() throws(Failure) {
+        try core.process(tokens, chunkLength: chunkLength) { _, rows in
+          for row in 0..<rows { result.logits.append(contentsOf: core.decoder.logits(row: row)) }
+          return true
         }
       }
-      defer { core.decoder.routerObserver = nil }
-      var values: [Float] = []
-      try core.process(tokens, chunkLength: chunkLength) { start, rows in
-        for row in 0..<rows { visit(&values, start + row, core.decoder.logits(row: row)) }
-        return true
-      }
-      return (values, sparseLayers.compactMap { routing[$0] })
+      if wantsRouting { result.routing = try core.routing(while: run) } else { try run() }
+      return result
     }
+  }
+
+  /// The experts every token of a text is routed to, in each layer that has them; logits are not
+  /// computed.
+  ///
+  /// - Throws: `Failure` as a generation does.
+  public func routing(of tokens: [Int32]) throws(Failure) -> [LogitsResult.Routing] {
+    try withCore { core throws(Failure) in
+      core.startOver()
+      return try core.routing { () throws(Failure) in try core.process(tokens) }
+    }
+  }
+}
+
+extension LogitsResult.Routing {
+  mutating func append(
+    _ indices: UnsafeBufferPointer<Int32>, _ weights: UnsafeBufferPointer<Float>
+  ) {
+    self.indices.append(contentsOf: indices)
+    self.weights.append(contentsOf: weights)
   }
 }

@@ -87,6 +87,36 @@ final class EngineCore {
     decoder.times = PhaseTimes()
   }
 
+  /// An empty context and counts at zero: how measurements and comparisons start.
+  func startOver() {
+    rewind(to: 0)
+    resetStatistics()
+  }
+
+  /// What was done and what it cost since the counts were reset at `start`.
+  func stage(tokens: Int, since start: UInt64) -> GenerationSummary.Stage {
+    GenerationSummary.Stage(
+      tokens: tokens, seconds: Clock.seconds(since: start), streaming: streamStatistics,
+      times: decoder.times)
+  }
+
+  /// Runs `body` and returns the experts each token chose meanwhile, by layer.
+  func routing(while body: () throws(Failure) -> Void) throws(Failure) -> [LogitsResult.Routing] {
+    let perToken = configuration.experts.perToken
+    var routing: [Int: LogitsResult.Routing] = [:]
+    decoder.routerObserver = { layer, indices, weights, rows in
+      let count = rows * perToken
+      // Appended in place: a copy of a layer's list for every chunk would be quadratic.
+      routing[layer, default: LogitsResult.Routing(layer: layer, indices: [], weights: [])]
+        .append(
+          UnsafeBufferPointer(start: indices, count: count),
+          UnsafeBufferPointer(start: weights, count: count))
+    }
+    defer { decoder.routerObserver = nil }
+    try body()
+    return configuration.sparseLayers.compactMap { routing[$0] }
+  }
+
   /// Runs tokens through the model in chunks.
   ///
   /// - Parameter afterChunk: gets the first token's place and the chunk's rows; may ask for

@@ -15,8 +15,7 @@ extension Engine {
   ) throws(Failure) -> GenerationSummary.Stage {
     guard !tokens.isEmpty else { throw Failure(.usage, "token ids", "there are none") }
     return try withCore { core throws(Failure) in
-      core.rewind(to: 0)
-      core.resetStatistics()
+      core.startOver()
       let start = Clock.nanoseconds()
       var lastRow = 0
       if oneByOne {
@@ -33,9 +32,7 @@ extension Engine {
         }
         _ = core.decoder.logits(row: lastRow)
       }
-      return GenerationSummary.Stage(
-        tokens: tokens.count, seconds: Clock.seconds(since: start),
-        streaming: core.streamStatistics, times: core.decoder.times)
+      return core.stage(tokens: tokens.count, since: start)
     }
   }
 

@@ -40,8 +40,7 @@ extension Engine {
       let sink = try LogitsSink(
         path: path, rows: tokens.count, vocabulary: vocabulary, layers: layers,
         perToken: perToken, model: name)
-      core.rewind(to: 0)
-      core.resetStatistics()
+      core.startOver()
       if wantsRouting {
         core.decoder.routerObserver = { layer, indices, weights, rows in
           sink.route(layer, indices, weights, rows: rows)
@@ -61,9 +60,7 @@ extension Engine {
       try sink.finish()
       return LogitsFileSummary(
         tokenCount: tokens.count, vocabularySize: vocabulary, routedLayers: layers,
-        stage: GenerationSummary.Stage(
-          tokens: tokens.count, seconds: Clock.seconds(since: start),
-          streaming: core.streamStatistics, times: core.decoder.times))
+        stage: core.stage(tokens: tokens.count, since: start))
     }
   }
 }

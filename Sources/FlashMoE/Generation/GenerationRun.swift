@@ -76,13 +76,7 @@ struct GenerationRun {
       return !cancelled
     }
     if cancelled { summary.finishReason = .cancelled }
-    summary.prefill = stage(tokens: prompt.count - reused, since: start)
-  }
-
-  private func stage(tokens: Int, since start: UInt64) -> GenerationSummary.Stage {
-    GenerationSummary.Stage(
-      tokens: tokens, seconds: Clock.seconds(since: start), streaming: core.streamStatistics,
-      times: core.decoder.times)
+    summary.prefill = core.stage(tokens: prompt.count - reused, since: start)
   }
 
   private mutating func decode() throws(Failure) {
@@ -92,7 +86,7 @@ struct GenerationRun {
     var history = summary.promptTokens
     var row = (summary.promptTokens.count - summary.reusedTokens - 1) % core.plan.chunkLength
     var steps = 0
-    defer { summary.decode = stage(tokens: steps, since: start) }
+    defer { summary.decode = core.stage(tokens: steps, since: start) }
     summary.finishReason = .length
     while summary.tokens.count < limit {
       if isCancelled() {
