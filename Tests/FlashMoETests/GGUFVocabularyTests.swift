@@ -1,5 +1,6 @@
 import Checkpoints
 import Support
+import TestSupport
 import Testing
 import Tokenization
 
@@ -30,32 +31,8 @@ import Tokenization
     let metadata = try Checkpoint.open(path).metadata
     let json = try GGUFVocabulary.tokenizerJSON(metadata: metadata, subject: path)
     let tokenizer = try Tokenizer(json: json, subject: path)
-    let texts = Self.parts(try FileSystem.readBytes(path + ".inp"), "\n__ggml_vocab_test__\n")
-    let lines = try FileSystem.readText(path + ".out").split(
-      separator: "\n", omittingEmptySubsequences: false)
-    #expect(texts.count > 40 && lines.count >= texts.count)
-    for (text, line) in zip(texts, lines) {
-      #expect(
-        try tokenizer.encode(text) == line.split(separator: " ").compactMap { Int32($0) },
-        "\(text.debugDescription)")
+    for (text, ids) in try EncodingVectors.read(path) {
+      #expect(try tokenizer.encode(text) == ids, "\(text.debugDescription)")
     }
-  }
-
-  /// Splits by bytes: to `String`, a carriage return and the line feed behind it are one character.
-  private static func parts(_ bytes: [UInt8], _ separator: String) -> [String] {
-    let wanted = Array(separator.utf8)
-    var parts: [String] = []
-    var start = 0
-    var at = 0
-    while at < bytes.count {
-      if bytes[at...].starts(with: wanted) {
-        parts.append(String(decoding: bytes[start..<at], as: UTF8.self))
-        at += wanted.count
-        start = at
-      } else {
-        at += 1
-      }
-    }
-    return parts + [String(decoding: bytes[start...], as: UTF8.self)]
   }
 }

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 @testable import Tokenization
@@ -23,35 +24,8 @@ import Testing
       let vectors = Fixtures.shared("llama.cpp-vocab")
     else { return }
     let tokenizer = try Tokenizer(contentsOf: path + "/tokenizer.json")
-    try checkVectors(tokenizer, vectors + "/ggml-vocab-\(name).gguf")
-  }
-
-  private func checkVectors(_ tokenizer: Tokenizer, _ base: String) throws {
-    let input = try FileSystem.readText(base + ".inp")
-    let output = try FileSystem.readText(base + ".out")
-    let texts = Self.parts(Array(input.utf8), "\n__ggml_vocab_test__\n")
-    let lines = output.split(separator: "\n", omittingEmptySubsequences: false)
-    #expect(texts.count > 40 && lines.count >= texts.count)
-    for (text, line) in zip(texts, lines) {
-      #expect(try tokenizer.encode(text) == line.split(separator: " ").compactMap { Int32($0) })
+    for (text, ids) in try EncodingVectors.read(vectors + "/ggml-vocab-\(name).gguf") {
+      #expect(try tokenizer.encode(text) == ids)
     }
-  }
-
-  /// Splits by bytes: to `String`, a carriage return and the line feed behind it are one character.
-  private static func parts(_ bytes: [UInt8], _ separator: String) -> [String] {
-    let wanted = Array(separator.utf8)
-    var parts: [String] = []
-    var start = 0
-    var at = 0
-    while at < bytes.count {
-      if bytes[at...].starts(with: wanted) {
-        parts.append(String(decoding: bytes[start..<at], as: UTF8.self))
-        at += wanted.count
-        start = at
-      } else {
-        at += 1
-      }
-    }
-    return parts + [String(decoding: bytes[start...], as: UTF8.self)]
   }
 }
