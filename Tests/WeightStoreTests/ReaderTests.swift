@@ -129,7 +129,7 @@ import Testing
   }
 
   @Test func optionsAreBounded() {
-    #expect(StreamerOptions().depth == 32)
+    #expect(StreamerOptions().depth == 64)
     #expect(StreamerOptions(queueDepth: 1_000_000).depth == 4096)
     #expect(StreamerOptions(readBytes: 0).pieceBytes == 4096)
     #expect(StreamerOptions(readBytes: 10000).pieceBytes == 8192)

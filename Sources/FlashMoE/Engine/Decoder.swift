@@ -22,10 +22,15 @@ final class Decoder {
   let router: Router
   let prefetches: Bool
   let inverseFrequencies: [Float]
+  /// What the threads share while they compute a step's experts.
+  let flow: ExpertFlow
 
   /// Tokens whose keys and values are in the cache.
   private(set) var position = 0
   var times = PhaseTimes()
+  /// Positions whose rotations are in `scratch`.
+  var rotationsStart = -1
+  var rotationsCount = 0
   /// Called with (layer, indices [m][k], weights [m][k], m) when someone wants to see routing.
   var routerObserver: ((Int, UnsafePointer<Int32>, UnsafePointer<Float>, Int) -> Void)?
 
@@ -46,7 +51,12 @@ final class Decoder {
       expertCount: configuration.experts.count, perToken: configuration.experts.perToken,
       normalizesWeights: configuration.experts.normalizesWeights)
     inverseFrequencies = configuration.attention.rope.inverseFrequencies()
+    flow = ExpertFlow(
+      expertLimit: max(1, min(scratch.tileRows, configuration.experts.count)),
+      threadCount: pool.threadCount)
   }
+
+  deinit { flow.free() }
 
   /// Forgets everything after the first `count` positions.
   func rewind(to count: Int) { position = min(position, max(0, count)) }
@@ -64,7 +74,6 @@ final class Decoder {
     let start = Clock.nanoseconds()
     streamer?.beginToken()
     embed(tokens)
-    prepareRotations(tokens.count)
     for layer in weights.layers.indices {
       attend(layer, rows: tokens.count)
       try feedForward(layer, rows: tokens.count)
@@ -112,8 +121,8 @@ final class Decoder {
     }
   }
 
-  /// Normalizes the residual stream into `scratch.normalized`, in int8 too where asked.
-  func normalize(rows: Int, weight: UnsafePointer<Float>, quantizes: Bool) {
+  /// Normalizes rows of the residual stream into `scratch.normalized`, in int8 too where asked.
+  func normalize(_ rows: Range<Int>, weight: UnsafePointer<Float>, quantizes: Bool) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let (hiddenSize, epsilon) = (configuration.hiddenSize, configuration.normEpsilon)
     func share(_ range: Range<Int>) {
@@ -125,21 +134,26 @@ final class Decoder {
       if quantizes { kernels.quantize(scratch.normalized, columns: hiddenSize, rows: range) }
     }
     // One row is faster done than shared.
-    if rows == 1 { return share(0..<1) }
-    pool.run { thread in share(pool.share(of: rows, for: thread)) }
+    if rows.count == 1 { return share(rows) }
+    pool.run { thread in
+      let range = pool.share(of: rows.count, for: thread)
+      share(rows.lowerBound + range.lowerBound..<rows.lowerBound + range.upperBound)
+    }
   }
 
-  /// hidden += update, for `rows` rows.
-  func addUpdate(rows: Int) {
+  /// hidden += update, for these rows.
+  func addUpdate(_ rows: Range<Int>) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
-    let count = rows * configuration.hiddenSize
-    if rows == 1 {
-      return kernels.table.pointee.multiply_add(1, scratch.update, count, scratch.hidden)
+    let start = rows.lowerBound * configuration.hiddenSize
+    let count = rows.count * configuration.hiddenSize
+    if rows.count == 1 {
+      return kernels.table.pointee.multiply_add(
+        1, scratch.update + start, count, scratch.hidden + start)
     }
     pool.run { thread in
       let range = pool.share(of: count, for: thread)
-      kernels.table.pointee.multiply_add(
-        1, scratch.update + range.lowerBound, range.count, scratch.hidden + range.lowerBound)
+      let at = start + range.lowerBound
+      kernels.table.pointee.multiply_add(1, scratch.update + at, range.count, scratch.hidden + at)
     }
   }
 }

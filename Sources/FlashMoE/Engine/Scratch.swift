@@ -2,24 +2,28 @@ import CKernels
 
 /// Working memory of a forward pass over up to `chunkLength` tokens, cut once from the arena.
 ///
-/// Shapes: m = chunkLength, t = tileRows, H = hidden, Q = query rows, K = key/value rows,
+/// Shapes: m = chunkLength, a = attentionRows, t = tileRows, H = hidden, Q = query rows, K = key/value rows,
 /// E = experts, k = experts per token, I = expert inner, D = widest SwiGLU inner.
 struct Scratch {
   /// Rows of one expert are computed in tiles of at most this many.
   static let tileRowLimit = 256
+  /// Attention goes through a chunk in runs of at most this many rows: a run sees the keys of those
+  /// before it, so only these rows need queries at a time.
+  static let attentionRowLimit = 256
 
   let chunkLength: Int
+  let attentionRows: Int
   let tileRows: Int
 
   /// [m][H] the residual stream.
   let hidden: UnsafeMutablePointer<Float>
   /// [m][H] normalized input of attention or experts, f32 and int8.
   let normalized: Activations
-  /// [m][Q], [m][K], [m][K]
+  /// [a][Q], [a][K], [a][K]
   let query: UnsafeMutablePointer<Float>
   let key: UnsafeMutablePointer<Float>
   let value: UnsafeMutablePointer<Float>
-  /// [m][Q] attention output, f32 and int8.
+  /// [a][Q] attention output, f32 and int8.
   let attended: Activations
   /// [m][H] what attention or the feed-forward adds to the residual stream.
   let update: UnsafeMutablePointer<Float>
@@ -28,18 +32,21 @@ struct Scratch {
   /// [m][k] chosen experts and weights, by falling weight.
   let chosen: UnsafeMutablePointer<Int32>
   let chosenWeights: UnsafeMutablePointer<Float>
-  /// [H] and [E], [k]: the next layer's router on this layer's hidden state.
+  /// [t][H] and [t][E], [t][k]: the next layer's router on this layer's hidden state.
   let predictionInput: UnsafeMutablePointer<Float>
   let predictionLogits: UnsafeMutablePointer<Float>
   let predicted: UnsafeMutablePointer<Int32>
   let predictedWeights: UnsafeMutablePointer<Float>
+  /// [E] experts any row is predicted to need, ascending; [E] marks for gathering them.
+  let predictedExperts: UnsafeMutablePointer<Int32>
+  let isPredicted: UnsafeMutablePointer<Bool>
   /// [E + 1] first row of each expert in `rowTokens`; [E] needed experts ascending.
   let rowStarts: UnsafeMutablePointer<Int32>
   let neededExperts: UnsafeMutablePointer<Int32>
   /// [m·k] token of each row, and its weight, grouped by expert.
   let rowTokens: UnsafeMutablePointer<Int32>
   let rowWeights: UnsafeMutablePointer<Float>
-  /// [k] records of a decoded token's experts that have landed.
+  /// [min(t, E)] records of a step's experts that have landed, by position.
   let records: UnsafeMutablePointer<UnsafeRawPointer>
   /// [t][H] gathered rows of one expert.
   let gathered: Activations
@@ -49,7 +56,7 @@ struct Scratch {
   let activated: Activations
   /// [t][H] expert outputs before weighting.
   let expertOutput: UnsafeMutablePointer<Float>
-  /// [d/2] rotation tables for each token of the chunk: [m][d/2].
+  /// Rotation tables of a run of rows: [a][d/2].
   let cosines: UnsafeMutablePointer<Float>
   let sines: UnsafeMutablePointer<Float>
   /// [V] logits of one token.
@@ -60,37 +67,40 @@ struct Scratch {
     let experts = configuration.experts
     let hiddenSize = configuration.hiddenSize
     let rows = chunkLength
-    // A decoded token's experts use the tile buffers side by side, one row each.
+    // A step's experts use the tile buffers side by side, one row for each (token, expert).
     let tile = max(min(chunkLength, Self.tileRowLimit), experts.perToken)
     let widest = max(experts.inner, configuration.largestDenseInner)
     self.chunkLength = rows
     tileRows = tile
+    attentionRows = min(rows, Self.attentionRowLimit)
     hidden = cutter.take(Float.self, count: rows * hiddenSize)
     normalized = Self.activations(rows, hiddenSize, &cutter)
-    query = cutter.take(Float.self, count: rows * attention.queryRows)
-    key = cutter.take(Float.self, count: rows * attention.keyValueRows)
-    value = cutter.take(Float.self, count: rows * attention.keyValueRows)
-    attended = Self.activations(rows, attention.queryRows, &cutter)
+    query = cutter.take(Float.self, count: attentionRows * attention.queryRows)
+    key = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
+    value = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
+    attended = Self.activations(attentionRows, attention.queryRows, &cutter)
     update = cutter.take(Float.self, count: rows * hiddenSize)
     routerLogits = cutter.take(Float.self, count: rows * experts.count)
     chosen = cutter.take(Int32.self, count: rows * experts.perToken)
     chosenWeights = cutter.take(Float.self, count: rows * experts.perToken)
-    predictionInput = cutter.take(Float.self, count: hiddenSize)
-    predictionLogits = cutter.take(Float.self, count: experts.count)
-    predicted = cutter.take(Int32.self, count: experts.perToken)
-    predictedWeights = cutter.take(Float.self, count: experts.perToken)
+    predictionInput = cutter.take(Float.self, count: tile * hiddenSize)
+    predictionLogits = cutter.take(Float.self, count: tile * experts.count)
+    predicted = cutter.take(Int32.self, count: tile * experts.perToken)
+    predictedWeights = cutter.take(Float.self, count: tile * experts.perToken)
+    predictedExperts = cutter.take(Int32.self, count: experts.count)
+    isPredicted = cutter.take(Bool.self, count: experts.count)
     rowStarts = cutter.take(Int32.self, count: experts.count + 1)
     neededExperts = cutter.take(Int32.self, count: experts.count)
     rowTokens = cutter.take(Int32.self, count: rows * experts.perToken)
     rowWeights = cutter.take(Float.self, count: rows * experts.perToken)
-    records = cutter.take(UnsafeRawPointer.self, count: experts.perToken)
+    records = cutter.take(UnsafeRawPointer.self, count: min(tile, experts.count))
     gathered = Self.activations(tile, hiddenSize, &cutter)
     gateUpStride = 2 * ((widest + 15) / 16 * 16)
     gateUp = cutter.take(Float.self, count: tile * gateUpStride)
     activated = Self.activations(tile, widest, &cutter)
     expertOutput = cutter.take(Float.self, count: tile * hiddenSize)
-    cosines = cutter.take(Float.self, count: rows * attention.headDimension / 2)
-    sines = cutter.take(Float.self, count: rows * attention.headDimension / 2)
+    cosines = cutter.take(Float.self, count: attentionRows * attention.headDimension / 2)
+    sines = cutter.take(Float.self, count: attentionRows * attention.headDimension / 2)
     logits = cutter.take(Float.self, count: configuration.vocabularySize)
   }
 

@@ -4,55 +4,80 @@ import Support
 
 /// Grouped-query attention with per-head norms and rotary positions.
 extension Decoder {
-  /// Cosines and sines of the chunk's positions: the same for all layers and heads.
-  func prepareRotations(_ rows: Int) {
-    let half = inverseFrequencies.count
-    let factor = configuration.attention.rope.attentionFactor
-    for row in 0..<rows {
-      for pair in 0..<half {
-        let angle = Float(position + row) * inverseFrequencies[pair]
-        scratch.cosines[row * half + pair] = cosf(angle) * factor
-        scratch.sines[row * half + pair] = sinf(angle) * factor
-      }
-    }
-  }
-
   /// hidden += attention(norm(hidden)) for `rows` new positions of layer `layer`.
+  ///
+  /// A run of rows needs the keys of itself and what came before, so a chunk goes through in runs:
+  /// buffers stay small, weights are read once a run, and the disk is looked after in between.
   func attend(_ layer: Int, rows: Int) {
     var clock = PhaseClock()
-    let weights = weights.layers[layer]
-    let quantizes = weights.query.usesInt8 || weights.key.usesInt8 || weights.value.usesInt8
-    normalize(rows: rows, weight: weights.inputNorm, quantizes: quantizes)
-    project(weights, rows: rows)
-    rotateAndStore(layer, weights, rows: rows)
-    // Speculative reads go on while attention computes; a look costs next to nothing.
-    if rows == 1 { streamer?.poll() }
-    mix(layer, rows: rows)
-    if weights.output.usesInt8 { quantizeAttended(rows: rows) }
-    multiply(
-      weights.output, scratch.attended, rows: rows, output: scratch.update,
-      outputStride: configuration.hiddenSize)
-    if let biases = weights.biases {
-      add(biases.output, to: scratch.update, columns: configuration.hiddenSize, rows: rows)
+    var first = 0
+    while first < rows {
+      let count = min(scratch.attentionRows, rows - first)
+      attend(layer, first..<first + count)
+      first += count
     }
-    addUpdate(rows: rows)
     clock.lap(&times.attention)
   }
 
+  private func attend(_ layer: Int, _ range: Range<Int>) {
+    let weights = weights.layers[layer]
+    let rows = range.count
+    let quantizes = weights.query.usesInt8 || weights.key.usesInt8 || weights.value.usesInt8
+    normalize(range, weight: weights.inputNorm, quantizes: quantizes)
+    project(weights, scratch.normalized.from(row: range.lowerBound), rows: rows)
+    streamer?.poll()
+    let start = position + range.lowerBound
+    prepareRotations(start: start, rows: rows)
+    rotateAndStore(layer, weights, start: start, rows: rows)
+    mix(layer, start: start, rows: rows)
+    streamer?.poll()
+    if weights.output.usesInt8 { quantizeAttended(rows: rows) }
+    let update = scratch.update + range.lowerBound * configuration.hiddenSize
+    multiply(
+      weights.output, scratch.attended, rows: rows, output: update,
+      outputStride: configuration.hiddenSize)
+    if let biases = weights.biases {
+      add(biases.output, to: update, columns: configuration.hiddenSize, rows: rows)
+    }
+    addUpdate(range)
+    streamer?.poll()
+  }
+
+  /// Cosines and sines of a run's positions: the same for all heads and, in a step, all layers.
+  private func prepareRotations(start: Int, rows: Int) {
+    guard rotationsStart != start || rotationsCount != rows else { return }
+    rotationsStart = start
+    rotationsCount = rows
+    let half = inverseFrequencies.count
+    let factor = configuration.attention.rope.attentionFactor
+    let (pool, scratch) = (pool, scratch)
+    func share(_ range: Range<Int>) {
+      for row in range {
+        for pair in 0..<half {
+          let angle = Float(start + row) * inverseFrequencies[pair]
+          scratch.cosines[row * half + pair] = cosf(angle) * factor
+          scratch.sines[row * half + pair] = sinf(angle) * factor
+        }
+      }
+    }
+    if rows == 1 { return share(0..<1) }
+    pool.run { thread in share(pool.share(of: rows, for: thread)) }
+  }
+
   /// q, k and v in one parallel region.
-  private func project(_ weights: LayerWeights, rows: Int) {
+  private func project(_ weights: LayerWeights, _ input: Activations, rows: Int) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let attention = configuration.attention
     pool.run { thread in
       kernels.multiply(
         weights.query, blocks: pool.share(of: weights.query.blockCount, for: thread),
-        scratch.normalized, rows: rows, output: scratch.query, outputStride: attention.queryRows)
+        input, rows: rows, output: scratch.query, outputStride: attention.queryRows)
       kernels.multiply(
         weights.key, blocks: pool.share(of: weights.key.blockCount, for: thread),
-        scratch.normalized, rows: rows, output: scratch.key, outputStride: attention.keyValueRows)
+        input, rows: rows, output: scratch.key, outputStride: attention.keyValueRows)
       kernels.multiply(
         weights.value, blocks: pool.share(of: weights.value.blockCount, for: thread),
-        scratch.normalized, rows: rows, output: scratch.value,
+        input, rows: rows, output: scratch.value,
         outputStride: attention.keyValueRows)
     }
     if let biases = weights.biases {
@@ -71,10 +96,10 @@ extension Decoder {
   }
 
   /// Head norms, rotation, and the new keys and values into the cache.
-  private func rotateAndStore(_ layer: Int, _ weights: LayerWeights, rows: Int) {
+  private func rotateAndStore(_ layer: Int, _ weights: LayerWeights, start: Int, rows: Int) {
     let (kernels, pool, scratch, cache) = (kernels, pool, scratch, cache)
     let attention = configuration.attention
-    let (epsilon, start) = (configuration.normEpsilon, position)
+    let epsilon = configuration.normEpsilon
     let dimension = attention.headDimension
     let half = attention.rope.dimension / 2
 
@@ -108,10 +133,9 @@ extension Decoder {
   /// softmax(q·K) V, one work item for each (row, key/value head).
   ///
   /// Later rows see more positions, so items are dealt out in turn rather than in runs.
-  private func mix(_ layer: Int, rows: Int) {
+  private func mix(_ layer: Int, start: Int, rows: Int) {
     let (kernels, pool, scratch, cache) = (kernels, pool, scratch, cache)
     let attention = configuration.attention
-    let start = position
     let dimension = attention.headDimension
     let group = attention.queriesPerKeyValueHead
     let scale = 1 / Float(dimension).squareRoot()

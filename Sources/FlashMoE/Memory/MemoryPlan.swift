@@ -44,7 +44,7 @@ struct MemoryPlanner {
   let subject: String
 
   /// Chunk lengths tried for prefill, longest first: bytes read per prompt token fall with it.
-  private static let chunkLengths = [2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
+  private static let chunkLengths = [8192, 4096, 2048, 1024, 512, 256, 128, 64, 32, 16, 8, 4, 2, 1]
   private static let defaultContextLength = 4096
   private static let smallestDefaultContextLength = 256
 

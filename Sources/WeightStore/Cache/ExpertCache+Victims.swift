@@ -113,6 +113,49 @@ extension ExpertCache {
     return CacheDecision.Miss(position: -1, record: record, slot: slot, evicted: evicted)
   }
 
+  /// Takes a slot for a record a pass will ask for when it comes to its layer: free, or one whose
+  /// record the pass has used and does not keep.
+  ///
+  /// - Returns: nil when it is cached already or no such slot is there yet.
+  public mutating func placeAhead(layer: Int, expert: Int) -> CacheDecision.Miss? {
+    let record = recordBase[layer] + expert
+    guard slotOfRecord[record] < 0 else { return nil }
+    let range = partition.isGlobal ? 0..<slotCount : partition.transitSlots
+    let free = freeCount > 0 ? freeSlot(in: range) : nil
+    guard let slot = free ?? passedVictim(in: range) else { return nil }
+    let evicted = evict(slot)
+    occupy(slot, with: record, layer: layer)
+    isSpeculated[slot] = true
+    awaitedBegin[slot] = layerBegins[layer]
+    return CacheDecision.Miss(position: -1, record: record, slot: slot, evicted: evicted)
+  }
+
+  /// The least worthy record of a layer above its share: first of those used in this pass.
+  private func passedVictim(in range: Range<Int>) -> Int? {
+    var best: Int?
+    var bestIsPassed = false
+    for slot in range where fill[slot] == .ready && pins[slot] == 0 {
+      if partition.isGlobal, residentCount[Int(layerOfSlot[slot])] <= share { continue }
+      if neededByRequest[Int(recordOfSlot[slot])] == request
+        || awaitedBegin[slot] == layerBegins[Int(layerOfSlot[slot])]
+      {
+        continue
+      }
+      let isPassed = tokenOfSlot[slot] == time.token
+      if let best {
+        if bestIsPassed, !isPassed { continue }
+        if bestIsPassed == isPassed,
+          (worthOfSlot[slot], lastUseOfSlot[slot]) >= (worthOfSlot[best], lastUseOfSlot[best])
+        {
+          continue
+        }
+      }
+      best = slot
+      bestIsPassed = isPassed
+    }
+    return best
+  }
+
   private func speculativeVictim(in range: Range<Int>) -> Int? {
     var best: Int?
     for slot in range where fill[slot] == .ready && pins[slot] == 0 {

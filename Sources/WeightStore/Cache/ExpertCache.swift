@@ -63,8 +63,11 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   /// In request order: from so many held misses on, cached records that come later are spared
   /// and a layer with its share waits for its own releases.
   let readAheadFloor: Int
-  /// Slots ÷ layers: what a layer keeps of a pass in request order.
+  /// What a layer keeps of a pass in request order: an equal part of the slots not in transit.
   let share: Int
+  /// Records of a pass that may be read before their layer begins; so many slots stay in transit.
+  public let passAheadRecords: Int
+  private static var passAheadLimit: Int { 64 }
 
   /// - Parameters:
   ///   - readAheadRecords: how many records in flight keep the disk busy.
@@ -100,11 +103,17 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     requestRecords = []
     requestRecords.reserveCapacity(largest)
     isPlaced = Array(repeating: false, count: largest)
-    share = slots / max(1, layerExperts.count)
+    let ahead =
+      partition.isGlobal ? min(Self.passAheadLimit, slots / 8) : partition.transitCount / 2
+    passAheadRecords = slots >= records ? 0 : ahead
+    share = (slots - (partition.isGlobal ? passAheadRecords : 0)) / max(1, layerExperts.count)
     readAheadFloor = max(1, min(readAheadRecords, max(2, share / 2), slots / 2))
   }
 
   public func record(layer: Int, expert: Int) -> Int { recordBase[layer] + expert }
+
+  /// Records that have a slot, filling ones included.
+  public var residentRecords: Int { slotCount - freeCount }
 
   public func slot(ofRecord record: Int) -> Int? {
     slotOfRecord[record] < 0 ? nil : Int(slotOfRecord[record])

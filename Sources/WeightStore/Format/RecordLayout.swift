@@ -20,6 +20,11 @@ public struct RecordLayout: Sendable, Equatable {
   public let bytes: Int
   /// Distance of records in their file.
   public var stride: Int { alignUp(max(bytes, 1), to: Self.alignment) }
+  /// Bytes from which the first section can be used, a multiple of the alignment: a reader may
+  /// ask for so much first.  The whole stride when there is one section only.
+  public var headBytes: Int {
+    sections.count < 2 ? stride : min(alignUp(sections[1].offset, to: Self.alignment), stride)
+  }
 
   /// Lays sections out in order, each at a multiple of 64 bytes.
   public init(_ tensors: [(name: String, layout: TensorLayout)]) {

@@ -16,7 +16,7 @@ extension ExpertStreamer {
     pump()
   }
 
-  private func pump() {
+  func pump() {
     do throws(SystemError) {
       try scheduler.pump()
     } catch {
@@ -41,6 +41,10 @@ extension ExpertStreamer {
     } catch {
       ringFailed(error)
     }
+    while let slot = scheduler.nextLandedHead() {
+      let position = Int(positionOfSlot[slot])
+      if position >= 0 { headLanded(position) }
+    }
     while let (slot, outcome) = scheduler.nextOutcome() {
       let position = Int(positionOfSlot[slot])
       switch outcome {
@@ -59,6 +63,12 @@ extension ExpertStreamer {
         cache.discard(slot)
       }
     }
+  }
+
+  private func headLanded(_ position: Int) {
+    guard wantsHeads, progress[position] == .reading else { return }
+    progress[position] = .headReady
+    headQueue.append(position)
   }
 
   private func becameReady(_ position: Int) {
@@ -82,6 +92,7 @@ extension ExpertStreamer {
       counters.hitsInFlight += 1
       placed(hit.position, hit.slot, wasHit: true)
       scheduler.adopt(slot: hit.slot)
+      if scheduler.isHeadLanded(hit.slot) { headLanded(hit.position) }
     }
     let records = store.manifest.layers[layer]
     for miss in decision.misses {
@@ -93,7 +104,7 @@ extension ExpertStreamer {
       let expert = Int(experts[miss.position])
       scheduler.start(
         slot: miss.slot, layer: layer, expert: expert, offset: records.offset(ofExpert: expert),
-        bytes: records.record.stride, origin: .demand)
+        bytes: records.record.stride, headBytes: headBytes[layer], origin: .demand)
     }
   }
 
@@ -119,7 +130,7 @@ extension ExpertStreamer {
     let position: Int
     switch order {
     case .completion:
-      guard let first = readyQueue.popFirst() else { return nil }
+      guard let first = readyQueue.popFirst() else { return takeHead() }
       position = first
     case .request:
       guard progress[deliveredCount] == .ready else { return nil }
@@ -131,8 +142,20 @@ extension ExpertStreamer {
     deliveredCount += 1
     return Delivery(
       position: position, expert: Int(experts[position]),
-      record: UnsafeRawPointer(arena.slot(slot)),
-      wasHit: isHit[position])
+      record: UnsafeRawPointer(arena.slot(slot)), isWhole: true, wasHit: isHit[position])
+  }
+
+  /// A record whose first section is there and the rest is not.
+  private func takeHead() -> Delivery? {
+    while let position = headQueue.popFirst() {
+      guard progress[position] == .headReady else { continue }
+      progress[position] = .reading
+      let slot = Int(slotOfPosition[position])
+      return Delivery(
+        position: position, expert: Int(experts[position]),
+        record: UnsafeRawPointer(arena.slot(slot)), isWhole: false, wasHit: isHit[position])
+    }
+    return nil
   }
 
   // MARK: Errors

@@ -1,19 +1,46 @@
 import Support
 
 extension ExpertStreamer {
+  /// What a prediction may take from the disk and the cache.
+  enum Speculation {
+    /// One token: a few records, when demand leaves the disk alone.
+    case token
+    /// A pass over whole layers: as many records as the pass has slots in transit, as soon as
+    /// demand is with the disk.
+    case pass
+  }
+
   /// Predicts experts of a layer, most likely first; replaces the last prediction.
   ///
   /// Reads start when demand leaves the disk alone, and never take a slot that demand filled for
   /// the current token.  Unknown layers and experts are ignored: a prediction cannot be an error.
   public func prefetch(layer: Int, experts: UnsafeBufferPointer<Int32>) {
     dropCandidates()
-    guard options.prefetch, speculationLimit > 0, !governor.isSuspended,
-      store.manifest.layers.indices.contains(layer)
-    else { return }
+    guard wantsPredictions else { return }
+    speculate(.token, layer: layer, experts: experts)
+  }
+
+  /// Announces what a pass over whole layers will ask for next, in the order it will.
+  ///
+  /// The records are read behind the open request's, into slots whose records this pass has used
+  /// and does not keep.  Those that are not asked for in the end cost their reading.
+  public func announce(layer: Int, experts: UnsafeBufferPointer<Int32>) {
+    dropCandidates()
+    // The disk is never idle in a pass, which says nothing about single tokens.
+    governor.restartWindow()
+    guard options.prefetch, cache.passAheadRecords > 0, !holdsEverything else { return }
+    speculate(.pass, layer: layer, experts: experts)
+  }
+
+  private func speculate(
+    _ kind: Speculation, layer: Int, experts: UnsafeBufferPointer<Int32>
+  ) {
+    guard store.manifest.layers.indices.contains(layer) else { return }
     let expertCount = store.manifest.layers[layer].expertCount
     for expert in experts.prefix(largestLayer) where expert >= 0 && expert < expertCount {
       candidates.append(expert)
     }
+    speculation = kind
     candidateLayer = layer
     candidates.withUnsafeBufferPointer { cache.predict(layer: layer, experts: $0) }
     advance(wait: false)
@@ -30,20 +57,37 @@ extension ExpertStreamer {
 
   /// Starts predicted reads while they are in nobody's way.
   func startSpeculation() {
+    let isPass = speculation == .pass
+    let limit = isPass ? cache.passAheadRecords : tokenSpeculationLimit
     while nextCandidate < candidates.count, deferredCount == 0,
-      scheduler.activeSpeculations < speculationLimit, scheduler.isQuiet
+      scheduler.activeSpeculations < limit,
+      isPass ? scheduler.isDemandIssued : scheduler.isQuiet
     {
       let expert = Int(candidates[nextCandidate])
-      nextCandidate += 1
-      guard let miss = cache.placeSpeculative(layer: candidateLayer, expert: expert) else {
+      let record = cache.record(layer: candidateLayer, expert: expert)
+      guard cache.slot(ofRecord: record) == nil else {
+        nextCandidate += 1
         continue
       }
+      guard
+        let miss = isPass
+          ? cache.placeAhead(layer: candidateLayer, expert: expert)
+          : cache.placeSpeculative(layer: candidateLayer, expert: expert)
+      else {
+        // A pass gets slots as it goes on; for a token there will be none.
+        if isPass { return }
+        nextCandidate += 1
+        continue
+      }
+      nextCandidate += 1
       if miss.evicted != nil { counters.evictions += 1 }
       let records = store.manifest.layers[candidateLayer]
       scheduler.start(
         slot: miss.slot, layer: candidateLayer, expert: expert,
         offset: records.offset(ofExpert: expert), bytes: records.record.stride,
-        origin: .speculation)
+        headBytes: headBytes[candidateLayer], origin: .speculation)
+      // Order is kept and the disk starts at once.
+      if isPass { pump() }
     }
   }
 
@@ -76,7 +120,7 @@ extension ExpertStreamer {
       let records = store.manifest.layers[layer]
       scheduler.start(
         slot: slot, layer: layer, expert: expert, offset: records.offset(ofExpert: expert),
-        bytes: records.record.stride, origin: .warmFill)
+        bytes: records.record.stride, headBytes: headBytes[layer], origin: .warmFill)
     }
     var done = 0
     while scheduler.activeReads > 0, failure == nil {

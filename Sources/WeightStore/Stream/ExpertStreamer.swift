@@ -24,7 +24,7 @@ public final class ExpertStreamer {
 
   /// Where an expert of the open request stands.
   enum Progress: UInt8 {
-    case unplaced, reading, ready, delivered, released
+    case unplaced, reading, headReady, ready, delivered, released
   }
 
   // The open request; arrays by position.
@@ -40,6 +40,9 @@ public final class ExpertStreamer {
   var isHit: [Bool]
   /// Positions in the order in which they became ready.
   var readyQueue: IndexQueue
+  /// Positions whose first section landed, where the request wants to know.
+  var headQueue: IndexQueue
+  var wantsHeads = false
   /// Position of the open request a slot was placed for, or -1.
   var positionOfSlot: [Int32]
   /// What ended the open request; `next` throws it until `end`.
@@ -49,7 +52,9 @@ public final class ExpertStreamer {
   var candidates: [Int32]
   var candidateLayer = 0
   var nextCandidate = 0
-  let speculationLimit: Int
+  var speculation = Speculation.token
+  let tokenSpeculationLimit: Int
+  let headBytes: [Int]
 
   /// Slots below which not even one layer of one token can be held.
   public static func minimumSlots(expertsPerToken: Int) -> Int { max(1, expertsPerToken) }
@@ -106,11 +111,13 @@ public final class ExpertStreamer {
     slotOfPosition = Array(repeating: -1, count: largestLayer)
     isHit = Array(repeating: false, count: largestLayer)
     readyQueue = IndexQueue(capacity: largestLayer)
+    headQueue = IndexQueue(capacity: largestLayer)
     positionOfSlot = Array(repeating: -1, count: arena.slotCount)
+    headBytes = layers.map(\.record.headBytes)
     candidates = []
     candidates.reserveCapacity(largestLayer)
     // Speculation never takes the slots one token's demand may need.
-    speculationLimit = min(
+    tokenSpeculationLimit = min(
       max(2, min(8, (4 << 20) / stride)), arena.slotCount - max(1, expertsPerToken))
     counters.layerLookups = Array(repeating: 0, count: layers.count)
     counters.layerHits = Array(repeating: 0, count: layers.count)
@@ -142,6 +149,17 @@ public final class ExpertStreamer {
 
   // MARK: Requests
 
+  /// Whether every record of the store is cached: nothing will be read any more.
+  public var holdsEverything: Bool { cache.residentRecords == store.manifest.recordCount }
+
+  /// Whether `prefetch` would do anything now.
+  public var wantsPredictions: Bool {
+    options.prefetch && tokenSpeculationLimit > 0 && !governor.isSuspended && !holdsEverything
+  }
+
+  /// Whether some experts of the open request wait for others to be released.
+  public var isShortOfSlots: Bool { deferredCount > 0 }
+
   /// Experts of the open request that `next` has not delivered yet.
   public var remaining: Int { isOpen ? count - deliveredCount : 0 }
 
@@ -150,10 +168,12 @@ public final class ExpertStreamer {
   /// - Parameters:
   ///   - layer: index into the manifest's layers.
   ///   - order: `.completion` or `.request`; see `DeliveryOrder`.
+  ///   - wantsHeads: in completion order, also delivers records whose first section is there
+  ///     while the rest is still on its way; see `Delivery.isWhole`.
   /// - Throws: `Failure(.usage)` for a layer or expert out of range or an expert that stands
   ///   twice; reading errors come from `next`.
   public func begin(
-    layer: Int, experts: UnsafeBufferPointer<Int32>, order: DeliveryOrder
+    layer: Int, experts: UnsafeBufferPointer<Int32>, order: DeliveryOrder, wantsHeads: Bool = false
   ) throws(Failure) {
     end()
     guard store.manifest.layers.indices.contains(layer) else {
@@ -172,6 +192,7 @@ public final class ExpertStreamer {
     isOpen = true
     self.layer = layer
     self.order = order
+    self.wantsHeads = wantsHeads && order == .completion
     count = experts.count
     deliveredCount = 0
     for position in 0..<count {
@@ -235,9 +256,10 @@ public final class ExpertStreamer {
     failure = nil
     deferredCount = 0
     readyQueue.removeAll()
+    headQueue.removeAll()
     for position in 0..<count where slotOfPosition[position] >= 0 {
       let slot = Int(slotOfPosition[position])
-      let wasReading = progress[position] == .reading
+      let wasReading = progress[position] == .reading || progress[position] == .headReady
       if progress[position] != .released { unpin(position) }
       if wasReading { scheduler.abandon(slot: slot) }
     }

@@ -64,8 +64,11 @@ struct PrefetchGovernor: Sendable, Equatable {
     }
   }
 
+  /// What was seen since the last judgement is no evidence.
+  mutating func restartWindow() { windowStart = nil }
+
   mutating func resetCounters() {
     suspensions = 0
-    windowStart = nil
+    restartWindow()
   }
 }

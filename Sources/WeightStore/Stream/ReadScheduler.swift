@@ -25,8 +25,11 @@ struct ReadScheduler: ~Copyable {
     var expert = 0
     var offset = 0
     var bytes = 0
+    /// Where the part that can be used before the rest ends; pieces do not straddle it.
+    var headBytes = 0
     var issuedBytes = 0
     var outstandingPieces = 0
+    var outstandingHeadPieces = 0
     var origin = Origin.demand
     var isDemand = false
     var isActive = false
@@ -41,6 +44,7 @@ struct ReadScheduler: ~Copyable {
     /// Inside the record.
     var offset = 0
     var bytes = 0
+    var isHead = false
     var retries = 0
   }
 
@@ -63,6 +67,7 @@ struct ReadScheduler: ~Copyable {
   private var demandQueue: IndexQueue
   private var speculativeQueue: IndexQueue
   private var finished: IndexQueue
+  private var landedHeads: IndexQueue
   private let completions: UnsafeMutableBufferPointer<ReadCompletion>
 
   private(set) var piecesInFlight = 0
@@ -96,6 +101,7 @@ struct ReadScheduler: ~Copyable {
     demandQueue = IndexQueue(capacity: arena.slotCount)
     speculativeQueue = IndexQueue(capacity: arena.slotCount)
     finished = IndexQueue(capacity: arena.slotCount)
+    landedHeads = IndexQueue(capacity: arena.slotCount)
     completions = .allocate(capacity: depth)
   }
 
@@ -104,13 +110,16 @@ struct ReadScheduler: ~Copyable {
   // MARK: What to read
 
   /// Starts the read of a whole record into its slot.
+  ///
+  /// - Parameter headBytes: a multiple of 4096; `nextLandedHead` tells when so much is there.
   mutating func start(
-    slot: Int, layer: Int, expert: Int, offset: Int, bytes: Int, origin: Origin
+    slot: Int, layer: Int, expert: Int, offset: Int, bytes: Int, headBytes: Int, origin: Origin
   ) {
     precondition(!reads[slot].isActive, "a slot has one read at a time")
     reads[slot] = SlotRead(
-      layer: layer, expert: expert, offset: offset, bytes: bytes, origin: origin,
-      isDemand: origin != .speculation, isActive: true)
+      layer: layer, expert: expert, offset: offset, bytes: bytes,
+      headBytes: min(headBytes, bytes), origin: origin, isDemand: origin != .speculation,
+      isActive: true)
     activeReads += 1
     if origin == .speculation {
       activeSpeculations += 1
@@ -166,10 +175,10 @@ struct ReadScheduler: ~Copyable {
   }
 
   /// Whether speculation would not be in demand's way now.
-  var isQuiet: Bool {
-    demandQueue.isEmpty && retryPieces.isEmpty && demandPiecesInFlight <= Self.quietPieces
-      && !freePieces.isEmpty
-  }
+  var isQuiet: Bool { isDemandIssued && demandPiecesInFlight <= Self.quietPieces }
+
+  /// Whether all that demand wants is with the disk and there is room for more.
+  var isDemandIssued: Bool { demandQueue.isEmpty && retryPieces.isEmpty && !freePieces.isEmpty }
 
   // MARK: Reading
 
@@ -200,12 +209,15 @@ struct ReadScheduler: ~Copyable {
     if reads[slot].hasFailed { return true }
     guard let piece = freePieces.first else { return false }
     let offset = reads[slot].issuedBytes
-    let bytes = min(pieceBytes, reads[slot].bytes - offset)
-    pieces[piece] = Piece(slot: slot, offset: offset, bytes: bytes)
+    let isHead = offset < reads[slot].headBytes
+    let end = isHead ? reads[slot].headBytes : reads[slot].bytes
+    let bytes = min(pieceBytes, end - offset)
+    pieces[piece] = Piece(slot: slot, offset: offset, bytes: bytes, isHead: isHead)
     guard issue(piece) else { return false }
     _ = freePieces.popFirst()
     reads[slot].issuedBytes += bytes
     reads[slot].outstandingPieces += 1
+    if isHead { reads[slot].outstandingHeadPieces += 1 }
     if reads[slot].isDemand { demandPiecesInFlight += 1 }
     return true
   }
@@ -281,8 +293,22 @@ struct ReadScheduler: ~Copyable {
     freePieces.append(piece)
     reads[slot].outstandingPieces -= 1
     if reads[slot].isDemand { demandPiecesInFlight -= 1 }
+    if pieces[piece].isHead {
+      reads[slot].outstandingHeadPieces -= 1
+      if isHeadLanded(slot) { landedHeads.append(slot) }
+    }
     finishIfDone(slot)
   }
+
+  /// Whether the head of a read that still goes on has arrived.
+  func isHeadLanded(_ slot: Int) -> Bool {
+    let read = reads[slot]
+    return read.isActive && !read.hasFailed && read.outstandingHeadPieces == 0
+      && read.issuedBytes >= read.headBytes
+  }
+
+  /// A slot whose head has landed since the last call; its read may have ended since.
+  mutating func nextLandedHead() -> Int? { landedHeads.popFirst() }
 
   private mutating func finishIfDone(_ slot: Int) {
     guard reads[slot].isActive, reads[slot].outstandingPieces == 0 else { return }

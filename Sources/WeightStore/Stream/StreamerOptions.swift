@@ -5,7 +5,7 @@ public struct StreamerOptions: Sendable {
   public var prefetch: Bool
   public var backend: ReadBackendKind
   public var direct: DirectMode
-  /// Reads in flight; 0 chooses 32.
+  /// Reads in flight; 0 chooses 64.
   public var queueDepth: Int
   /// Records are read in pieces of at most this many bytes, rounded down to 4 KiB.
   public var readBytes: Int
@@ -27,7 +27,7 @@ public struct StreamerOptions: Sendable {
     self.verifyChecksums = verifyChecksums
   }
 
-  var depth: Int { queueDepth <= 0 ? 32 : min(queueDepth, 4096) }
+  var depth: Int { queueDepth <= 0 ? 64 : min(queueDepth, 4096) }
 
   var pieceBytes: Int {
     let unit = RecordLayout.alignment
@@ -42,6 +42,9 @@ public struct Delivery: Sendable {
   public let expert: Int
   /// The record, page-aligned; valid until `release(position)` or `end()`.
   nonisolated(unsafe) public let record: UnsafeRawPointer
+  /// False when only the first section's bytes are there and not checked yet: the same position
+  /// is delivered again when all are.
+  public let isWhole: Bool
   /// No demand read was needed.
   public let wasHit: Bool
 }

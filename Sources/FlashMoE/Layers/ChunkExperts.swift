@@ -5,15 +5,16 @@ import WeightStore
 /// A chunk's experts: rows grouped by expert, each record read once, in file order.
 extension Decoder {
   /// update[t] = Σ weight · expert(normalized[t]), summed in ascending expert order.
-  func prefillExperts(storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
+  func chunkExperts(_ layer: Int, storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
     guard let streamer else { return }
     var clock = PhaseClock()
     let needed = groupRows(rows)
-    scratch.update.update(repeating: 0, count: rows * configuration.hiddenSize)
-    clock.lap(&times.router)
     let experts = UnsafeBufferPointer(start: scratch.neededExperts, count: needed)
     try streamer.begin(layer: storeLayer, experts: experts, order: .request)
     defer { streamer.end() }
+    announcePredicted(after: layer, rows: rows, streamer: streamer)
+    scratch.update.update(repeating: 0, count: rows * configuration.hiddenSize)
+    clock.lap(&times.router)
     while true {
       clock.lap(&times.experts)
       let delivery = try streamer.next()
@@ -28,7 +29,7 @@ extension Decoder {
   }
 
   /// Counting sort of (token, expert) pairs by expert; returns how many experts have rows.
-  private func groupRows(_ rows: Int) -> Int {
+  func groupRows(_ rows: Int) -> Int {
     let (experts, perToken) = (router.expertCount, router.perToken)
     let starts = scratch.rowStarts
     starts.update(repeating: 0, count: experts + 1)
@@ -61,6 +62,9 @@ extension Decoder {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let hiddenSize = configuration.hiddenSize
     let (gateUp, down) = (shape.gateUp(record), shape.down(record))
+    let tile = ExpertTile(
+      gateUp: gateUp, down: down, inner: shape.inner, hiddenSize: hiddenSize,
+      output: scratch.expertOutput)
     var first = range.lowerBound
     while first < range.upperBound {
       let count = min(scratch.tileRows, range.upperBound - first)
@@ -70,11 +74,11 @@ extension Decoder {
           scratch.gather(
             token: Int(scratch.rowTokens[tileStart + row]), into: row, int8: gateUp.usesInt8)
         }
-      }
-      expertTile(
-        gateUp: gateUp, down: down, inner: shape.inner, input: scratch.gathered, rows: count,
-        output: scratch.expertOutput)
-      pool.run { thread in
+        pool.barrier()
+        tile.compute(
+          scratch.gathered, rows: count, thread: thread, scratch: scratch, pool: pool,
+          kernels: kernels)
+        pool.barrier()
         for row in pool.share(of: count, for: thread) {
           kernels.table.pointee.multiply_add(
             scratch.rowWeights[tileStart + row], scratch.expertOutput + row * hiddenSize,
@@ -83,6 +87,39 @@ extension Decoder {
       }
       first += count
     }
+  }
+}
+
+/// Rows of one SwiGLU unit computed by all threads of a region.
+struct ExpertTile {
+  var gateUp: Matrix
+  var down: Matrix
+  var inner: Int
+  var hiddenSize: Int
+  /// [rows][H]
+  var output: UnsafeMutablePointer<Float>
+
+  /// output[t] = down(silu(gate(x)) * up(x)); inside a region, one barrier between products.
+  @inline(__always)
+  func compute(
+    _ input: Activations, rows: Int, thread: Int, scratch: Scratch, pool: WorkerPool,
+    kernels: Kernels
+  ) {
+    let activated = scratch.activated(inner: inner)
+    kernels.multiply(
+      gateUp, blocks: pool.share(of: gateUp.blockCount, for: thread), input, rows: rows,
+      output: scratch.gateUp, outputStride: scratch.gateUpStride)
+    pool.barrier()
+    let share = pool.share(of: rows, for: thread)
+    kernels.table.pointee.swiglu(
+      scratch.gateUp + share.lowerBound * scratch.gateUpStride, scratch.gateUpStride,
+      share.count, inner, activated.values + share.lowerBound * activated.stride,
+      activated.stride)
+    if down.usesInt8 { kernels.quantize(activated, columns: inner, rows: share) }
+    pool.barrier()
+    kernels.multiply(
+      down, blocks: pool.share(of: down.blockCount, for: thread), activated, rows: rows,
+      output: output, outputStride: hiddenSize)
   }
 }
 
