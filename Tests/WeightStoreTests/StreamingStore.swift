@@ -105,6 +105,16 @@ final class StreamingStore {
       return memcmp(delivery.record, base + delivery.expert * stride(layer), stride(layer)) == 0
     }
   }
+
+  /// Whether a delivery's first section is the file's.
+  func headAgrees(_ delivery: Delivery, layer: Int) -> Bool {
+    contents[layer].withUnsafeBytes { bytes in
+      guard let base = bytes.baseAddress else { return false }
+      return memcmp(
+        delivery.record, base + delivery.expert * stride(layer),
+        store.manifest.layers[layer].record.headBytes) == 0
+    }
+  }
 }
 
 /// A streamer with an arena of its own, which starts out full of garbage.

@@ -1,3 +1,4 @@
+import Glibc
 import Support
 import Testing
 
@@ -258,5 +259,165 @@ import Testing
     // The least popular of the fill goes first.
     try rig.request(0, [0], .completion)
     #expect(rig.streamer.statistics.evictions == 1)
+  }
+}
+
+/// Records that can be used before all of their bytes are there.
+@Suite struct StreamingHeadTests {
+  @Test(arguments: [ReadBackendKind.uring, .pread])
+  func everyRecordComesWholeOnceAndItsHeadAtMostOnceBefore(backend: ReadBackendKind) throws {
+    let source = try StreamingStore(layers: 3, experts: 12, columns: 9000)
+    let rig = try StreamingRig(
+      source, slots: 14, expertsPerToken: 4,
+      options: StreamerOptions(backend: backend, queueDepth: 3, readBytes: 4096))
+    var dice = Dice(3)
+    var heads = 0
+    for _ in 0..<20 {
+      rig.streamer.beginToken()
+      for layer in 0..<3 {
+        let chosen = dice.distinct(4, below: 12)
+        try chosen.withUnsafeBufferPointer {
+          try rig.streamer.begin(layer: layer, experts: $0, order: .completion, wantsHeads: true)
+        }
+        if dice.below(2) == 0 { rig.prefetch((layer + 1) % 3, dice.distinct(4, below: 12)) }
+        var seenHead: Set<Int> = []
+        var seenWhole: Set<Int> = []
+        while let delivery = try rig.streamer.next() {
+          #expect(Int32(delivery.expert) == chosen[delivery.position])
+          if delivery.isWhole {
+            #expect(source.agrees(delivery, layer: layer))
+            #expect(seenWhole.insert(delivery.position).inserted)
+            if dice.below(3) > 0 { rig.streamer.release(delivery.position) }
+          } else {
+            heads += 1
+            #expect(!seenWhole.contains(delivery.position))
+            #expect(seenHead.insert(delivery.position).inserted)
+            #expect(source.headAgrees(delivery, layer: layer))
+            // A head is not a delivery: it cannot be given back.
+            rig.streamer.release(delivery.position)
+          }
+        }
+        #expect(seenWhole.count == 4)
+        rig.streamer.end()
+      }
+    }
+    #expect(heads > 0)
+    rig.streamer.drain()
+    #expect(rig.streamer.scheduler.piecesInFlight == 0)
+  }
+
+  @Test func headsAreNotDeliveredUnasked() throws {
+    let source = try StreamingStore(layers: 1, experts: 8, columns: 9000)
+    let rig = try StreamingRig(
+      source, slots: 8, expertsPerToken: 4,
+      options: StreamerOptions(queueDepth: 1, readBytes: 4096))
+    try rig.begin(0, [0, 3, 5, 7], .completion)
+    while let delivery = try rig.streamer.next() { #expect(delivery.isWhole) }
+  }
+
+  /// The tail of a record fails after its head was delivered: an error, never half an expert.
+  @Test func aTailThatFailsIsAnErrorAfterItsHead() throws {
+    let source = try StreamingStore(layers: 1, experts: 4, columns: 9000)
+    let path = source.filePath(0)
+    let rig = try StreamingRig(
+      source, slots: 4, expertsPerToken: 1,
+      options: StreamerOptions(queueDepth: 1, readBytes: 4096))
+    // The last record loses its last page.
+    let size = 4 * source.stride(0)
+    #expect(truncate(path, size - 4096) == 0)
+    var heads = 0
+    let error = failure {
+      try [Int32(3)].withUnsafeBufferPointer {
+        try rig.streamer.begin(layer: 0, experts: $0, order: .completion, wantsHeads: true)
+      }
+      while let delivery = try rig.streamer.next() {
+        #expect(!delivery.isWhole)
+        heads += 1
+      }
+    }
+    #expect(heads == 1)
+    #expect(error?.kind == .corrupt)
+    rig.streamer.end()
+    try rig.request(0, [2], .completion)
+  }
+}
+
+/// Passes over whole layers with the next layer's records announced.
+@Suite struct StreamingPassTests {
+  private func pass(_ rig: StreamingRig, layers: Int, needed: [[Int32]], announced: [[Int32]])
+    throws
+  {
+    rig.streamer.beginToken()
+    for layer in 0..<layers {
+      try rig.begin(layer, needed[layer], .request)
+      if layer + 1 < layers {
+        announced[layer + 1].withUnsafeBufferPointer {
+          rig.streamer.announce(layer: layer + 1, experts: $0)
+        }
+      }
+      var at = 0
+      while let delivery = try rig.streamer.next() {
+        #expect(delivery.position == at)
+        #expect(rig.source.agrees(delivery, layer: layer))
+        rig.streamer.release(delivery.position)
+        at += 1
+      }
+      #expect(at == needed[layer].count)
+      rig.streamer.end()
+    }
+  }
+
+  @Test(arguments: [ReadBackendKind.uring, .pread], [9, 12, 24, 40, 64])
+  func nothingIsReadTwiceInAPass(backend: ReadBackendKind, slots: Int) throws {
+    let (layers, experts) = (4, 16)
+    let source = try StreamingStore(layers: layers, experts: experts)
+    let rig = try StreamingRig(
+      source, slots: slots, expertsPerToken: 3, options: StreamerOptions(backend: backend))
+    let all = Array(repeating: (0..<Int32(experts)).map { $0 }, count: layers)
+    for _ in 0..<4 {
+      rig.streamer.resetStatistics()
+      try pass(rig, layers: layers, needed: all, announced: all)
+      rig.streamer.drain()
+      let statistics = rig.streamer.statistics
+      #expect(statistics.lookups == layers * experts)
+      let read = statistics.demandBytes + statistics.speculativeBytes
+      let once = (0..<layers).reduce(0) { $0 + experts * source.stride($1) }
+      #expect(read <= once, "\(slots) slots")
+    }
+    // What stays is nearly what fits: the slots not in transit.
+    let kept = slots >= layers * experts ? layers * experts : (slots - slots / 8) / layers * layers
+    if slots >= layers * 3 { #expect(rig.streamer.statistics.misses <= layers * experts - kept / 2) }
+  }
+
+  @Test func wrongAnnouncementsCostOnlyTheirReading() throws {
+    let (layers, experts) = (5, 20)
+    let source = try StreamingStore(layers: layers, experts: experts)
+    for slots in [8, 16, 33, 60] {
+      let rig = try StreamingRig(source, slots: slots, expertsPerToken: 3)
+      var dice = Dice(UInt64(slots))
+      for _ in 0..<8 {
+        let needed = (0..<layers).map { _ in dice.distinct(9, below: experts).sorted() }
+        let announced = (0..<layers).map { _ in dice.distinct(12, below: experts).sorted() }
+        try pass(rig, layers: layers, needed: needed, announced: announced)
+        // Single tokens in between must not be disturbed.
+        try rig.request(dice.below(layers), dice.distinct(3, below: experts), .completion)
+      }
+      rig.streamer.drain()
+      #expect(rig.streamer.scheduler.activeReads == 0)
+    }
+  }
+
+  @Test func announcedRecordsAreThereWhenTheirLayerBegins() throws {
+    let source = try StreamingStore(layers: 2, experts: 8)
+    let rig = try StreamingRig(source, slots: 15, expertsPerToken: 1)
+    rig.streamer.beginToken()
+    try rig.begin(0, [0, 1, 2], .request)
+    [Int32(4), 6].withUnsafeBufferPointer { rig.streamer.announce(layer: 1, experts: $0) }
+    while let delivery = try rig.streamer.next() { rig.streamer.release(delivery.position) }
+    try rig.request(1, [4, 6], .request)
+    let statistics = rig.streamer.statistics
+    #expect(statistics.misses == 3)
+    #expect(statistics.hits + statistics.hitsInFlight == 2)
+    #expect(statistics.speculativeUsedBytes == 2 * source.stride(1))
   }
 }

@@ -6,8 +6,13 @@ import WeightStore
 /// Few tokens' experts (decoding, verifying drafts): all in one parallel region, computed as their
 /// bytes land, summed in ascending expert order.
 extension Decoder {
-  /// Whether `rows` tokens go through as a step; more are a chunk, expert by expert.
-  func isStep(rows: Int) -> Bool { rows * router.perToken <= scratch.tileRows }
+  /// More rows than this are a chunk: its records are used in file order, one after the other.
+  private static var stepRowLimit: Int { 16 }
+
+  /// Whether `rows` tokens go through as a step, whose experts fit the tile buffers side by side.
+  func isStep(rows: Int) -> Bool {
+    rows <= Self.stepRowLimit && rows * router.perToken <= scratch.tileRows
+  }
 
   /// update[t] = Σ weight · expert(normalized[t]) for the rows' chosen experts.
   func stepExperts(_ layer: Int, storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
