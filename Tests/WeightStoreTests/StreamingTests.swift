@@ -386,7 +386,9 @@ import Testing
     }
     // What stays is nearly what fits: the slots not in transit.
     let kept = slots >= layers * experts ? layers * experts : (slots - slots / 8) / layers * layers
-    if slots >= layers * 3 { #expect(rig.streamer.statistics.misses <= layers * experts - kept / 2) }
+    if slots >= layers * 3 {
+      #expect(rig.streamer.statistics.misses <= layers * experts - kept / 2)
+    }
   }
 
   @Test func wrongAnnouncementsCostOnlyTheirReading() throws {

@@ -7,7 +7,9 @@ import WeightStore
 /// A prediction only decides what is read early; the router decides what is used.
 extension Decoder {
   /// The next layer's router and where its records are, when it has experts.
-  private func nextRouter(after layer: Int) -> (router: Matrix, norm: UnsafePointer<Float>, storeLayer: Int)? {
+  private func nextRouter(after layer: Int) -> (
+    router: Matrix, norm: UnsafePointer<Float>, storeLayer: Int
+  )? {
     guard layer + 1 < weights.layers.count,
       case .experts(let router, let storeLayer) = weights.layers[layer + 1].feedForward
     else { return nil }
@@ -56,7 +58,8 @@ extension Decoder {
         layer: next.storeLayer,
         experts: UnsafeBufferPointer(start: scratch.predicted, count: router.perToken))
     } else {
-      streamer.prefetch(layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows))
+      streamer.prefetch(
+        layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows))
     }
   }
 
@@ -98,7 +101,9 @@ extension Decoder {
             weights: scratch.predictedWeights + row * router.perToken)
         }
       }
-      for at in 0..<count * router.perToken { scratch.isPredicted[Int(scratch.predicted[at])] = true }
+      for at in 0..<count * router.perToken {
+        scratch.isPredicted[Int(scratch.predicted[at])] = true
+      }
       streamer?.poll()
       first += count
     }
