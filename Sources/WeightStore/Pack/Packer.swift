@@ -42,7 +42,7 @@ public enum Packer {
       dropSourceCache: plan.dropSourceCache, start: start, progress: progress)
     let sizes = units.workingBytes()
     let affordable = max(1, memoryLimitBytes / max(1, sizes.total))
-    let pool = WorkerPool(
+    let pool = try WorkerPool(
       threadCount: min(options.threadCount, affordable, max(1, units.units.count)))
     pool.run { _ in run.work(sizes) }
     let done: PackRun.Outcome

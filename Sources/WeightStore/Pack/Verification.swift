@@ -55,7 +55,7 @@ public enum Verification {
     let items = VerificationItem.all(of: manifest)
     let scan = VerificationScan(
       path: path, items: items, isCancelled: isCancelled, start: start, progress: progress)
-    let pool = WorkerPool(threadCount: min(max(1, threadCount), 64, max(1, items.count)))
+    let pool = try WorkerPool(threadCount: min(max(1, threadCount), 64, max(1, items.count)))
     pool.run { _ in scan.work() }
     (report.problems, report.bytes) = try scan.outcome()
     report.residentTensors = manifest.residents.count

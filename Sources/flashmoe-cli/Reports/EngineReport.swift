@@ -26,6 +26,10 @@ enum EngineReport {
     guard verbose else { return }
     Output.message(PlanReport.table(engine.plan))
     Output.message("  reading: \(engine.streamingDescription)")
+    Output.message("  threads: \(engine.options.threadCount), \(engine.placementDescription)")
+    for problem in ProcessorTopology.current.problems {
+      Output.message("  threads: /sys/devices/\(problem)")
+    }
     if engine.warmedRecords > 0 {
       Output.message("  \(engine.warmedRecords) popular experts loaded at start")
     }

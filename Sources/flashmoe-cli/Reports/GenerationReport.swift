@@ -46,6 +46,7 @@ struct GenerationReport {
     object["activations"] = .string(engine.options.activations.rawValue)
     object["kv"] = .string(engine.plan.keyValueType.rawValue)
     object["threads"] = .integer(engine.options.threadCount)
+    object["placement"] = .string(engine.placementDescription)
     object["prefill"] = .object(Self.stage(summary.prefill))
     object["decode"] = .object(Self.stage(summary.decode))
     return object

@@ -11,6 +11,7 @@ extension BenchReport {
       "parameters": .integer(store.parameterCount),
       "bits_per_weight": .number(store.bitsPerWeight),
       "threads": .integer(threadCount),
+      "placement": .string(placement),
       "budget_bytes": .integer(budgetBytes),
       "context": .integer(contextLength),
       "chunk": .integer(chunkLength),
