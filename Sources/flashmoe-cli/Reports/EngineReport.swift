@@ -23,6 +23,7 @@ enum EngineReport {
   /// Headline, and with --verbose the plan and the reader.
   static func announce(_ engine: Engine, verbose: Bool) {
     Output.message(headline(engine))
+    AliasNote.tell(engine.store.manifest)
     guard verbose else { return }
     Output.message(PlanReport.table(engine.plan))
     Output.message("  reading: \(engine.streamingDescription)")
