@@ -164,7 +164,7 @@ import Testing
     let checkpoint = try Checkpoint.open(Fixtures.path("oracle/qwen3_moe"))
     let names = checkpoint.tensorNames
     let expected = try names.map { try readAll(checkpoint, $0) }
-    WorkerPool(threadCount: 4).run { thread in
+    try WorkerPool(threadCount: 4).run { thread in
       for at in names.indices where (at + thread) % 2 == 0 {
         #expect((try? readAll(checkpoint, names[at])) == expected[at])
       }

@@ -73,6 +73,15 @@ import Testing
     try expectFailure(["run", store, "-p", "a", "--policy", "mru"], code: 64, kind: "usage", "mru")
     try expectFailure(
       ["run", store, "-p", "a", "--ctx", "99999999"], code: 64, kind: "usage", "--ctx")
+    try expectFailure(
+      ["run", store, "-p", "a", "--cpus", "3-1"], code: 64, kind: "usage", "--cpus", "0-3,8")
+    for command in [["run", store, "-p", "a"], ["plan", store, "--no-probe"]] {
+      try expectFailure(
+        command + ["--cpus", "8000"], code: 64, kind: "usage", "--cpus", "may not use",
+        "It may use")
+      try expectFailure(
+        command + ["--cpus", "0", "-t", "2"], code: 64, kind: "usage", "2 threads on 1 processors")
+    }
     try expectFailure(["run", store, "-p", ""], code: 64, kind: "usage", "empty")
     try expectFailure(["logits", store, "-o", "/tmp/x"], code: 64, kind: "usage", "--ids")
     try expectFailure(["fly"], code: 64, kind: "usage")

@@ -34,6 +34,8 @@ import Testing
     #expect(try integer("threads") == 2)
     #expect(try integer("peak_bytes") > 0)
     #expect(stats["policy"]?.string == "lru")
+    let placement = stats["placement"]?.string ?? ""
+    #expect(placement.contains("not pinned") || placement.contains("compute on"))
     for key in [
       "io_wait_seconds", "prefill_seconds", "decode_seconds", "seconds",
       "prompt_tokens_per_second", "tokens_per_second",
@@ -62,6 +64,20 @@ import Testing
       #expect(result.code == 0, "\(options): \(result.messages)")
       #expect(try result.json()["ids"] == reference, "\(options)")
     }
+  }
+
+  /// One allowed processor, named: the threads run there and it is told.
+  @Test func processorsCanBeNamed() throws {
+    let allowed = try #require(CPUSet.allowed()?.first)
+    let base = ["run", try TinyStore.quantized(), "--ids", "1,2", "-n", "3", "--cpus"]
+    let pinned = try flashmoe(base + ["\(allowed)", "--json"])
+    #expect(pinned.code == 0, "\(pinned.messages)")
+    let stats = try pinned.json()["stats"]
+    #expect(stats?["threads"]?.integer == 1)
+    #expect(stats?["placement"]?.string?.contains("compute on \(allowed) (--cpus)") == true)
+    let loose = try flashmoe(base + ["off", "--verbose"])
+    #expect(loose.messages.contains("not pinned (--cpus off)"), "\(loose.messages)")
+    #expect(try flashmoe(base + ["off", "--json"]).json()["ids"] == pinned.json()["ids"])
   }
 
   @Test func seedsRepeatAndStopStringsEnd() throws {

@@ -50,6 +50,12 @@ import WeightStore
       },
       Variant("one thread") { $0.threadCount = 1 },
       Variant("three threads") { $0.threadCount = 3 },
+      Variant("pinned pread") {
+        $0.slotCount = 6
+        $0.streamer.backend = .pread
+        $0.placement = .processors(CPUSet.allowed() ?? [0])
+        $0.threadCount = 1
+      },
     ]
     + [1, 2, 3, 7, 16, 47].map { (chunk: Int) in
       Variant("chunks of \(chunk)", chunk: chunk) { $0.slotCount = 10 }

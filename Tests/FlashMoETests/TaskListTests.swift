@@ -7,12 +7,12 @@ import Testing
 @Suite struct TaskListTests {
   /// Tasks that add tasks, taken by all threads: each runs once, and nobody sleeps through the end.
   @Test(arguments: [1, 2, 5])
-  func everyTaskRunsOnce(threads: Int) {
+  func everyTaskRunsOnce(threads: Int) throws {
     let (roots, children) = (40, 5)
     let total = roots * (1 + children)
     let list = TaskList(capacity: total)
     defer { list.free() }
-    let pool = WorkerPool(threadCount: threads)
+    let pool = try WorkerPool(threadCount: threads)
     let runs = UnsafeMutablePointer<Atomic<UInt32>>.allocate(capacity: total)
     defer { runs.deallocate() }
     for round in 0..<50 {

@@ -6,8 +6,8 @@ import Testing
 
 @Suite(.serialized) struct WorkerPoolTests {
   @Test(arguments: [1, 2, 3, 5, 8])
-  func runsOnceOnEveryThread(threads: Int) {
-    let pool = WorkerPool(threadCount: threads)
+  func runsOnceOnEveryThread(threads: Int) throws {
+    let pool = try WorkerPool(threadCount: threads)
     #expect(pool.threadCount == threads)
     for _ in 0..<200 {
       let seen = Mutex([Int]())
@@ -16,14 +16,14 @@ import Testing
     }
   }
 
-  @Test func aPoolOfNoThreadsIsOne() {
-    #expect(WorkerPool(threadCount: 0).threadCount == 1)
-    #expect(WorkerPool(threadCount: -3).threadCount == 1)
+  @Test func aPoolOfNoThreadsIsOne() throws {
+    #expect(try WorkerPool(threadCount: 0).threadCount == 1)
+    #expect(try WorkerPool(threadCount: -3).threadCount == 1)
   }
 
   /// Many regions back to back, with rests that let the workers fall asleep between some.
-  @Test func losesNoWakeUp() {
-    let pool = WorkerPool(threadCount: 3)
+  @Test func losesNoWakeUp() throws {
+    let pool = try WorkerPool(threadCount: 3)
     let total = Atomic<Int>(0)
     var random = SeededRandom(seed: 3)
     for region in 0..<20_000 {
@@ -34,8 +34,8 @@ import Testing
   }
 
   /// What one region writes without locks, the caller and the next region read.
-  @Test func ordersMemoryBetweenRegions() {
-    let pool = WorkerPool(threadCount: 4)
+  @Test func ordersMemoryBetweenRegions() throws {
+    let pool = try WorkerPool(threadCount: 4)
     let count = 1000
     nonisolated(unsafe) let values = UnsafeMutablePointer<Int>.allocate(capacity: count)
     defer { values.deallocate() }
@@ -52,8 +52,8 @@ import Testing
   }
 
   @Test(arguments: [2, 3, 6])
-  func barriersSeparatePhases(threads: Int) {
-    let pool = WorkerPool(threadCount: threads)
+  func barriersSeparatePhases(threads: Int) throws {
+    let pool = try WorkerPool(threadCount: threads)
     let arrived = Atomic<Int>(0)
     let wrong = Atomic<Int>(0)
     let phases = 300
@@ -71,9 +71,9 @@ import Testing
     #expect(arrived.load(ordering: .relaxed) == phases * threads)
   }
 
-  @Test func sharesCoverEverythingOnce() {
+  @Test func sharesCoverEverythingOnce() throws {
     for threads in [1, 2, 3, 7] {
-      let pool = WorkerPool(threadCount: threads)
+      let pool = try WorkerPool(threadCount: threads)
       for count in [0, 1, 2, 6, 7, 8, 1000] {
         let shares = (0..<threads).map { pool.share(of: count, for: $0) }
         #expect(shares.flatMap { Array($0) } == Array(0..<count))
@@ -83,9 +83,9 @@ import Testing
     }
   }
 
-  @Test func startsAndStopsManyTimes() {
+  @Test func startsAndStopsManyTimes() throws {
     for round in 0..<300 {
-      let pool = WorkerPool(threadCount: 1 + round % 5)
+      let pool = try WorkerPool(threadCount: 1 + round % 5)
       if round % 3 != 0 { pool.run { _ in } }
     }
   }

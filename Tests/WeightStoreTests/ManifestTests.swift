@@ -40,7 +40,7 @@ import Testing
   }
 
   /// A document with another checksum member, as a careful liar would write it.
-  private func signed(_ text: String) throws -> [UInt8] {
+  static func signed(_ text: String) throws -> [UInt8] {
     guard var document = try JSONValue.parse(text, subject: "test").object else { return [] }
     document["checksum"] = nil
     let sum = Checksum(of: Array(JSONValue.object(document).serialized().utf8))
@@ -49,7 +49,10 @@ import Testing
   }
 
   @Test(arguments: [
-    (#""version": 1"#, #""version": 2"#, "version"),
+    (#""version": 1"#, #""version": 3"#, "version"),
+    (#""version": 1"#, #""version": 2"#, "features"),
+    (#""name": "tiny""#, #""features": [], "name": "tiny""#, "version"),
+    (#""name": "tiny""#, #""pool": {}, "name": "tiny""#, "version"),
     (#""format": "fmoe""#, #""format": "zip""#, "format"),
     (#""bytes": 4096"#, #""bytes": -1"#, "resident.bytes"),
     (#""rows": 17"#, #""rows": 0"#, "rows"),
@@ -70,7 +73,7 @@ import Testing
     #expect(text.contains(old))
     let changed = text.replacingFirst(old, with: new)
     #expect {
-      _ = try Manifest(parsing: try self.signed(changed), subject: "manifest.json")
+      _ = try Manifest(parsing: try Self.signed(changed), subject: "manifest.json")
     } throws: { error in
       "\(error)".contains(complaint) && "\(error)".contains("manifest.json")
     }
@@ -91,7 +94,7 @@ import Testing
       ])
     let outcome = try fuzzer.run(iterations: 4000) { bytes in
       var bytes = bytes
-      if let text = String(validating: bytes, as: UTF8.self), let better = try? signed(text),
+      if let text = String(validating: bytes, as: UTF8.self), let better = try? Self.signed(text),
         bytes.count % 8 != 0
       {
         bytes = better
@@ -115,7 +118,7 @@ import Testing
 }
 
 extension String {
-  fileprivate func replacingFirst(_ old: String, with new: String) -> String {
+  func replacingFirst(_ old: String, with new: String) -> String {
     var bytes = Array(utf8)
     let pattern = Array(old.utf8)
     for start in 0...(bytes.count - pattern.count)

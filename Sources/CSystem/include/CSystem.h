@@ -2,6 +2,8 @@
 #ifndef FLASHMOE_CSYSTEM_H
 #define FLASHMOE_CSYSTEM_H
 
+#include <pthread.h>
+#include <stddef.h>
 #include <stdint.h>
 
 // Sleeps while *word == expected (private futex).  Spurious wake-ups are possible.
@@ -22,6 +24,10 @@ static inline void fm_pause(void) {
 int fm_open(const char *path, int flags, unsigned mode);
 // Processors the calling process may run on, at least 1.
 int fm_processor_count(void);
+// The processors `task` may run on (0: the calling thread), 64 a word; 0 or an errno.
+int fm_get_affinity(int task, uint64_t *mask, size_t words);
+// Threads started with these attributes run on these processors only; 0 or an errno.
+int fm_attributes_set_affinity(pthread_attr_t *attributes, const uint64_t *mask, size_t words);
 // Names the calling thread for debuggers and top.
 void fm_name_thread(const char *name);
 // The value of O_DIRECT on this architecture.

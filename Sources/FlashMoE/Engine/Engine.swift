@@ -27,6 +27,8 @@ public final class Engine: Sendable {
   /// Which kernels and which readers are in use, in words.
   public let kernelDescription: String
   public let streamingDescription: String
+  /// Which processors the threads run on, in words.
+  public let placementDescription: String
   /// Records loaded at start because the profile calls them popular.
   public let warmedRecords: Int
 
@@ -48,13 +50,16 @@ public final class Engine: Sendable {
       store.manifest.config, subject: manifestPath + ", config"
     ).configuration
     let tokenizer = try Self.tokenizer(of: store)
-    let thread = SerialThread(name: "flashmoe-engine")
+    let placement = try options.resolvedPlacement()
+    // Thread 0 of the pool.
+    let thread = try SerialThread(name: "flashmoe-engine", cpus: placement.compute)
     let box = CoreBox()
     // The ring belongs to the thread that makes it, so the core is built where it will work.
     let built: Result<Built, Failure> = thread.perform {
       do throws(Failure) {
         let core = try EngineCore(
-          store: store, configuration: configuration, options: options, logger: logger)
+          store: store, configuration: configuration, options: options, placement: placement,
+          logger: logger)
         box.core = core
         return .success(
           Built(
@@ -74,6 +79,7 @@ public final class Engine: Sendable {
     plan = summary.plan
     kernelDescription = summary.kernels
     streamingDescription = summary.streaming
+    placementDescription = placement.summary
     warmedRecords = summary.warmed
     endTokens = try Self.endTokens(of: store, configuration)
   }

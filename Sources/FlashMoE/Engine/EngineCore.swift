@@ -20,16 +20,17 @@ final class EngineCore {
   /// Plans, maps, loads and checks.
   ///
   /// - Throws: `Failure`: a budget too small, a damaged or mismatching store, a refused option.
-  init(store: Store, configuration: ModelConfiguration, options: EngineOptions, logger: Logger)
-    throws(Failure)
-  {
+  init(
+    store: Store, configuration: ModelConfiguration, options: EngineOptions,
+    placement: ThreadPlacement, logger: Logger
+  ) throws(Failure) {
     self.configuration = configuration
     plan = try MemoryPlanner(
       manifest: store.manifest, configuration: configuration, options: options, subject: store.path
     ).plan()
     let kernels = try Kernels(level: options.kernelLevel)
     kernelName = kernels.name
-    let pool = WorkerPool(threadCount: options.threadCount)
+    let pool = try WorkerPool(threadCount: options.threadCount, cpus: placement.compute)
 
     arena = try Arena(byteCount: plan.arenaBytes)
     var cutter = ArenaCutter(base: arena.base)
@@ -56,12 +57,14 @@ final class EngineCore {
       streamerDescription = "none: the model has no routed experts"
       warmedRecords = 0
     } else {
+      var streamerOptions = options.streamer
+      streamerOptions.serviceProcessors = placement.service
       let streamer = try ExpertStreamer(
         store: store,
         arena: SlotArena(
           base: UnsafeMutableRawPointer(slots), slotBytes: plan.slotBytes, slotCount: plan.slotCount
         ),
-        expertsPerToken: configuration.experts.perToken, options: options.streamer, logger: logger)
+        expertsPerToken: configuration.experts.perToken, options: streamerOptions, logger: logger)
       self.streamer = streamer
       streamerDescription = streamer.backendDescription
       warmedRecords = try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount)

@@ -21,6 +21,8 @@ public struct EngineOptions: Sendable {
   /// Cache slots; nil takes all the budget leaves.
   public var slotCount: Int?
   public var threadCount: Int
+  /// Which processors the threads run on.
+  public var placement: ThreadPlacement.Choice
   public var activations: ActivationType
   /// nil takes f16, or f32 where the weights are not quantized at all.
   public var keyValueType: KeyValueType?
@@ -29,7 +31,8 @@ public struct EngineOptions: Sendable {
 
   public init(
     budgetBytes: Int? = nil, contextLength: Int? = nil, chunkLength: Int? = nil,
-    slotCount: Int? = nil, threadCount: Int? = nil, activations: ActivationType = .int8,
+    slotCount: Int? = nil, threadCount: Int? = nil,
+    placement: ThreadPlacement.Choice = .automatic, activations: ActivationType = .int8,
     keyValueType: KeyValueType? = nil, kernelLevel: KernelLevel? = nil,
     streamer: StreamerOptions = StreamerOptions()
   ) {
@@ -37,7 +40,11 @@ public struct EngineOptions: Sendable {
     self.contextLength = contextLength
     self.chunkLength = chunkLength
     self.slotCount = slotCount
-    self.threadCount = threadCount ?? Self.processorCount
+    // A placement that cannot be is an error when the engine is built, and names the flag then.
+    self.threadCount =
+      threadCount ?? (try? ThreadPlacement.system(placement))?.defaultThreadCount
+      ?? Self.processorCount
+    self.placement = placement
     self.activations = activations
     self.keyValueType = keyValueType
     self.kernelLevel = kernelLevel
@@ -52,6 +59,12 @@ public struct EngineOptions: Sendable {
     guard (1...Self.threadLimit).contains(threadCount) else {
       throw Failure(.usage, "--threads", "\(threadCount); it must be from 1 to \(Self.threadLimit)")
     }
+    _ = try resolvedPlacement()
+  }
+
+  /// - Throws: `Failure(.usage)` for processors this process may not use.
+  func resolvedPlacement() throws(Failure) -> ThreadPlacement {
+    try ThreadPlacement.system(placement, threadCount: threadCount)
   }
 
   /// Processors this process may run on.

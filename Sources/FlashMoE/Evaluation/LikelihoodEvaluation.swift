@@ -113,7 +113,7 @@ public struct LikelihoodEvaluation: Sendable {
           .usage, "token ids", "\(bad) is outside the vocabulary of \(vocabularySize)")
       }
     }
-    let scorer = PieceScorer(
+    let scorer = try PieceScorer(
       subjects: subjects, pieceLength: pieceLength, vocabularySize: vocabularySize)
     let start = Clock.nanoseconds()
     var done = 0

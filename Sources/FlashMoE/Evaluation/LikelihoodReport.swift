@@ -67,7 +67,13 @@ public struct LikelihoodReport: Sendable {
     guard let first = rows.first?.result else { return [] }
     let stride =
       windows.stride == windows.length ? "no overlap" : "a new one every \(windows.stride) tokens"
-    return [
+    var aliased: [String] = []
+    for row in rows {
+      guard let note = row.store.aliasNote else { continue }
+      let line = "\(FileSystem.name(of: row.path)) is \(note)"
+      if !aliased.contains(line) { aliased.append(line) }
+    }
+    return aliased + [
       "text: \(texts.map { FileSystem.name(of: $0) }.joined(separator: ", ")); \(first.loss.count) "
         + "tokens scored in \(first.windowCount) windows of up to \(windows.length), \(stride)",
       "NLL and KL in nats a token; ± is one standard error, tokens taken as independent",
@@ -101,7 +107,7 @@ public struct LikelihoodReport: Sendable {
 
   private func json(_ row: Row) -> JSONObject {
     let result = row.result
-    return [
+    var object: JSONObject = [
       "store": .string(row.path),
       "scheme": .string(row.store.scheme),
       "bits_per_weight": .number(row.store.bitsPerWeight),
@@ -115,6 +121,8 @@ public struct LikelihoodReport: Sendable {
       "reference": main(row).map { .object(Self.json($0)) } ?? .null,
       "int8_alone": own(row).map { .object(Self.json($0)) } ?? .null,
     ]
+    if let note = row.store.aliasNote { object["aliased"] = .string(note) }
+    return object
   }
 
   private static func json(_ divergence: Divergence) -> JSONObject {

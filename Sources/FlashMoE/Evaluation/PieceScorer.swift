@@ -21,10 +21,13 @@ final class PieceScorer {
   private let bestTokens: UnsafeMutablePointer<Int>
   private let divergences: UnsafeMutablePointer<Double>
 
-  init(subjects: [LikelihoodEvaluation.Subject], pieceLength: Int, vocabularySize: Int) {
+  /// - Throws: `Failure(.io)` when the system refuses a thread.
+  init(subjects: [LikelihoodEvaluation.Subject], pieceLength: Int, vocabularySize: Int)
+    throws(Failure)
+  {
     self.subjects = subjects
     self.vocabularySize = vocabularySize
-    pool = WorkerPool(threadCount: EngineOptions.processorCount)
+    pool = try WorkerPool(threadCount: EngineOptions.processorCount)
     var isReference = Array(repeating: false, count: subjects.count)
     var comparisons: [(model: Int, place: Int, reference: Int)] = []
     for (model, subject) in subjects.enumerated() {

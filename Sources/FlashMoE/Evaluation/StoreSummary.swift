@@ -6,9 +6,11 @@ public struct StoreSummary: Sendable, Equatable {
   public var name: String
   /// Schemes of the experts' matrices, then of the resident ones where they differ: `q4 + q8`.
   public var scheme: String
-  /// Bytes of all weights on disk.
+  /// Bytes of all weights, records that experts share as often as they are used.
   public var bytes: Int
   public var parameterCount: Int
+  /// `Manifest.aliasNote`.
+  public var aliasNote: String?
   /// Bits on disk for each parameter, scales and padding included.
   public var bitsPerWeight: Double {
     parameterCount == 0 ? 0 : Double(bytes) * 8 / Double(parameterCount)
@@ -38,6 +40,7 @@ public struct StoreSummary: Sendable, Equatable {
     name = manifest.name
     bytes = manifest.expertBytes + manifest.residentBytes
     parameterCount = parameters
+    aliasNote = manifest.aliasNote
     let groups = [expertSchemes, residentSchemes.subtracting(expertSchemes)]
     scheme = groups.compactMap { group in
       group.isEmpty ? nil : group.map(\.rawValue).sorted().joined(separator: "/")

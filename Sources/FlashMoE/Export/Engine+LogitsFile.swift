@@ -35,11 +35,13 @@ extension Engine {
     let vocabulary = configuration.vocabularySize
     let perToken = configuration.experts.perToken
     let layers = wantsRouting ? configuration.sparseLayers : []
-    let name = store.manifest.name
+    var metadata = [("model", store.manifest.name)]
+    if let note = store.manifest.aliasNote { metadata.append(("aliased", note)) }
+    let facts = metadata
     return try withCore { core throws(Failure) in
       let sink = try LogitsSink(
         path: path, rows: tokens.count, vocabulary: vocabulary, layers: layers,
-        perToken: perToken, model: name)
+        perToken: perToken, metadata: facts)
       core.startOver()
       if wantsRouting {
         core.decoder.routerObserver = { layer, indices, weights, rows in
@@ -77,14 +79,15 @@ private final class LogitsSink {
   private var failure: Failure?
 
   init(
-    path: String, rows: Int, vocabulary: Int, layers: [Int], perToken: Int, model: String
+    path: String, rows: Int, vocabulary: Int, layers: [Int], perToken: Int,
+    metadata: [(String, String)]
   ) throws(Failure) {
     var tensors = [SafetensorsWriter.Tensor.f32("logits", [rows, vocabulary])]
     for layer in layers {
       tensors.append(.i32("router.\(layer).indices", [rows, perToken]))
       tensors.append(.f32("router.\(layer).weights", [rows, perToken]))
     }
-    writer = try SafetensorsWriter(path, tensors: tensors, metadata: [("model", model)])
+    writer = try SafetensorsWriter(path, tensors: tensors, metadata: metadata)
     self.vocabulary = vocabulary
     self.perToken = perToken
     places = Dictionary(uniqueKeysWithValues: layers.enumerated().map { ($1, $0) })

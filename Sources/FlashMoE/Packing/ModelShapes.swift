@@ -12,6 +12,14 @@ public struct ModelShape: Sendable, Equatable {
   public var expertsPerToken: Int
   public var inner: Int
   public var vocabulary: Int
+  /// What stands in for parts of the real model that this build does not have; nil when nothing
+  /// does.
+  public var standIn: String? = nil
+
+  /// Attention heads of these shapes are chosen so that a layer has as many resident weights as the
+  /// real model's layers have on average, shared expert included (docs/packing.md).
+  private static let deltaNetStandIn =
+    "attention heads of the same bytes as gated DeltaNet, gated attention and the shared expert"
 
   public static let all: [ModelShape] = [
     ModelShape(
@@ -20,6 +28,14 @@ public struct ModelShape: Sendable, Equatable {
     ModelShape(
       name: "qwen3-235b-a22b", hidden: 4096, layers: 94, heads: 64, keyValueHeads: 4,
       headDimension: 128, experts: 128, expertsPerToken: 8, inner: 1536, vocabulary: 151936),
+    ModelShape(
+      name: "qwen3.5-397b-a17b", hidden: 4096, layers: 60, heads: 120, keyValueHeads: 2,
+      headDimension: 128, experts: 512, expertsPerToken: 10, inner: 1024, vocabulary: 248320,
+      standIn: deltaNetStandIn),
+    ModelShape(
+      name: "qwen3-coder-next", hidden: 2048, layers: 48, heads: 66, keyValueHeads: 2,
+      headDimension: 128, experts: 512, expertsPerToken: 10, inner: 512, vocabulary: 151936,
+      standIn: deltaNetStandIn),
     // Not a published model: the family at a size that packs in seconds.
     ModelShape(
       name: "qwen3-7b-a1b", hidden: 1536, layers: 24, heads: 16, keyValueHeads: 4,
@@ -31,7 +47,7 @@ public struct ModelShape: Sendable, Equatable {
   ]
 
   /// Shapes people ask for whose families this build does not run yet.
-  private static let later = ["qwen3-coder-next", "qwen3.5-397b-a17b", "qwen3.5-35b-a3b"]
+  private static let later = ["qwen3.5-35b-a3b", "qwen3.5-122b-a10b"]
 
   /// - Throws: `Failure(.unsupported)` for a shape whose family is not there, `.usage` for others.
   public static func named(_ name: String) throws(Failure) -> ModelShape {

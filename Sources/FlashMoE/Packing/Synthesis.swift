@@ -16,11 +16,13 @@ public enum Synthesis {
   ///   - layers: fewer (or more) layers than the shape has; nil for all.
   ///   - skew: spread of the router rows' log-normal norms: 0 makes all experts equally popular,
   ///     the worst case for a cache; trained routers lie near 0.5.
+  ///   - aliasBytes: the size of a pool of records that all layers share; nil gives every expert a
+  ///     record of its own.
   ///   - options: schemes; automatic keeps 4 bits everywhere, residents too.
-  /// - Throws: `Failure(.usage)` for layers, skew or schemes that cannot be.
+  /// - Throws: `Failure(.usage)` for layers, skew, pools or schemes that cannot be.
   public static func plan(
     _ shape: ModelShape, layers: Int? = nil, skew: Double = 0.5, seed: UInt64 = 1,
-    options: PackingOptions = PackingOptions()
+    aliasBytes: Int? = nil, options: PackingOptions = PackingOptions()
   ) throws(Failure) -> PackPlan {
     let layerCount = layers ?? shape.layers
     guard (1...4096).contains(layerCount) else {
@@ -37,14 +39,17 @@ public enum Synthesis {
       rows(of: source, role: role, shape: shape, skew: skew, seed: seed, subject: name)
     }
     let (residents, planned) = try builder.build(catalog)
-    return PackPlan(
+    var source: JSONObject = [
+      "format": .string("synthetic"), "shape": .string(shape.name),
+      "layers": .integer(layerCount), "skew": .number(skew), "seed": .string("\(seed)"),
+    ]
+    if let standIn = shape.standIn { source["stand_in"] = .string(standIn) }
+    var plan = PackPlan(
       name: options.name ?? name, config: config, residents: residents, layers: planned,
-      source: [
-        "format": .string("synthetic"), "shape": .string(shape.name),
-        "layers": .integer(layerCount), "skew": .number(skew), "seed": .string("\(seed)"),
-      ],
-      sourceIdentity: ["synthetic \(SyntheticMatrix.version)"],
+      source: source, sourceIdentity: ["synthetic \(SyntheticMatrix.version)"],
       searchesScales: options.searchesScales)
+    if let aliasBytes { try plan.alias(to: aliasBytes) }
+    return plan
   }
 
   private static func rows(

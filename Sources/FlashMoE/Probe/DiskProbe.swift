@@ -52,9 +52,9 @@ public enum DiskProbe {
   private static func files(at path: String) throws(Failure) -> [String] {
     guard FileSystem.isDirectory(path) else { return [path] }
     let store = try Store(opening: path)
-    let layers = store.manifest.layers
-    guard !layers.isEmpty else { return [store.filePath(Manifest.residentFileName)] }
-    let count = min(layers.count, fileLimit)
-    return (0..<count).map { store.filePath(layers[$0 * layers.count / count].file) }
+    let files = store.manifest.recordFiles
+    guard !files.isEmpty else { return [store.filePath(Manifest.residentFileName)] }
+    let count = min(files.count, fileLimit)
+    return (0..<count).map { store.filePath(files[$0 * files.count / count].file) }
   }
 }

@@ -23,7 +23,7 @@ public enum MemoryProbe {
     threads: Int = EngineOptions.processorCount, seconds: Double = 0.3,
     budgetBytes: Int = defaultBufferBytes
   ) throws(Failure) -> Double {
-    let pool = WorkerPool(threadCount: min(max(threads, 1), 1024))
+    let pool = try WorkerPool(threadCount: min(max(threads, 1), 1024))
     let byteCount =
       max(
         min(budgetBytes, defaultBufferBytes) / sliceBytes, pool.threadCount) * sliceBytes

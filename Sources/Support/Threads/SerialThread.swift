@@ -17,21 +17,24 @@ public final class SerialThread: Sendable {
   nonisolated(unsafe) private let state: UnsafeMutablePointer<State>
   private let handle: pthread_t
 
-  public init(name: String) {
+  /// - Parameter cpus: where the thread may run; nil leaves that to the scheduler.
+  /// - Throws: `Failure(.io)` when the system refuses a thread.
+  public init(name: String, cpus: CPUSet? = nil) throws(Failure) {
     let state = UnsafeMutablePointer<State>.allocate(capacity: 1)
     state.initialize(to: State())
     pthread_mutex_init(&state.pointee.mutex, nil)
     pthread_cond_init(&state.pointee.changed, nil)
-    var handle = pthread_t()
-    let code = pthread_create(
-      &handle, nil,
-      { argument in
+    do throws(Failure) {
+      handle = try Thread.start(name, cpus: cpus, argument: state) { argument in
         if let argument { SerialThread.loop(argument.assumingMemoryBound(to: State.self)) }
         return nil
-      }, state)
-    precondition(code == 0, "the system refused to start a thread")
+      }
+    } catch {
+      state.deinitialize(count: 1)
+      state.deallocate()
+      throw error
+    }
     self.state = state
-    self.handle = handle
     enqueue { fm_name_thread(String(name.prefix(15))) }
   }
 

@@ -54,34 +54,42 @@ public final class WorkerPool: Sendable {
   /// Pauses before a waiting worker goes to sleep: some tens of microseconds.
   private static let spinLimit = 4000
 
-  public init(threadCount: Int) {
+  /// - Parameter cpus: where the pool's own threads may run; nil leaves them to the scheduler.  The
+  ///   caller, thread 0, stays where it is.
+  /// - Throws: `Failure(.io)` when the system refuses a thread; none is left behind.
+  public init(threadCount: Int, cpus: CPUSet? = nil) throws(Failure) {
     let count = max(1, threadCount)
-    self.threadCount = count
-    shared = .allocate(capacity: 1)
+    let shared = UnsafeMutablePointer<SharedState>.allocate(capacity: 1)
     shared.initialize(to: SharedState())
     var handles: [pthread_t] = []
     for index in 1..<count {
       let start = UnsafeMutablePointer<Start>.allocate(capacity: 1)
       start.initialize(to: Start(shared: shared, index: index))
-      var handle = pthread_t()
-      let code = pthread_create(
-        &handle, nil,
-        { argument in
-          guard let argument else { return nil }
-          let start = argument.assumingMemoryBound(to: Start.self).move()
-          argument.deallocate()
-          WorkerPool.work(start.shared, index: start.index)
-          return nil
-        }, start)
-      precondition(code == 0, "the system refused to start a thread")
-      handles.append(handle)
+      do throws(Failure) {
+        handles.append(
+          try Thread.start("worker \(index) of \(count)", cpus: cpus, argument: start) { argument in
+            guard let argument else { return nil }
+            let start = argument.assumingMemoryBound(to: Start.self).move()
+            argument.deallocate()
+            WorkerPool.work(start.shared, index: start.index)
+            return nil
+          })
+      } catch {
+        start.deallocate()
+        Self.stop(shared, handles)
+        throw error
+      }
     }
+    self.threadCount = count
+    self.shared = shared
     self.handles = handles
   }
 
-  deinit {
+  deinit { Self.stop(shared, handles) }
+
+  private static func stop(_ shared: UnsafeMutablePointer<SharedState>, _ handles: [pthread_t]) {
     shared.pointee.stopping.pointee.store(1, ordering: .releasing)
-    advanceEpoch()
+    advanceEpoch(shared)
     for handle in handles { pthread_join(handle, nil) }
     shared.pointee.free()
     shared.deinitialize(count: 1)
@@ -97,7 +105,7 @@ public final class WorkerPool: Sendable {
     withoutActuallyEscaping(body) { escaping in
       shared.pointee.body = escaping
       shared.pointee.running.pointee.store(UInt32(threadCount - 1), ordering: .releasing)
-      advanceEpoch()
+      Self.advanceEpoch(shared)
       escaping(0)
       var spins = 0
       while true {
@@ -147,10 +155,10 @@ public final class WorkerPool: Sendable {
     fm_futex_wake(UnsafeRawPointer(word).assumingMemoryBound(to: UInt32.self), Int32.max)
   }
 
-  private func advanceEpoch() {
+  private static func advanceEpoch(_ shared: UnsafeMutablePointer<SharedState>) {
     shared.pointee.epoch.pointee.wrappingAdd(1, ordering: .sequentiallyConsistent)
     if shared.pointee.sleepers.pointee.load(ordering: .sequentiallyConsistent) > 0 {
-      Self.wake(shared.pointee.epoch)
+      wake(shared.pointee.epoch)
     }
   }
 

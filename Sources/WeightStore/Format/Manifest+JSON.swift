@@ -5,13 +5,21 @@ extension Manifest {
   public func serialized() -> [UInt8] {
     var document = JSONObject()
     document["format"] = .string(Self.formatName)
-    document["version"] = .integer(Self.formatVersion)
+    document["version"] = .integer(pool == nil ? Self.formatVersion : Self.featureVersion)
+    if pool != nil {
+      document["features"] = .array([.string(Feature.aliasedRecords.rawValue)])
+    }
     document["name"] = .string(name)
     document["config"] = config
     document["resident"] = .object([
       "bytes": .integer(residentBytes),
       "tensors": .array(residents.map(Self.encode)),
     ])
+    if let pool {
+      var object = Self.encode(pool.record)
+      object["checksums"] = .array(pool.checksums.map { .string($0.description) })
+      document["pool"] = .object(object)
+    }
     document["layers"] = .array(layers.map(Self.encode))
     document["companions"] = .array(
       companions.map {
@@ -39,18 +47,27 @@ extension Manifest {
   }
 
   private static func encode(_ layer: Layer) -> JSONValue {
-    .object([
-      "layer": .integer(layer.layer),
-      "stride": .integer(layer.record.stride),
+    var object: JSONObject = ["layer": .integer(layer.layer)]
+    if let aliasing = layer.aliasing {
+      object["records"] = .array(aliasing.records.map { .integer($0) })
+      return .object(object)
+    }
+    for (key, value) in encode(layer.record).members { object[key] = value }
+    object["checksums"] = .array(layer.checksums.map { .string($0.description) })
+    return .object(object)
+  }
+
+  private static func encode(_ record: RecordLayout) -> JSONObject {
+    [
+      "stride": .integer(record.stride),
       "sections": .array(
-        layer.record.sections.map { section in
+        record.sections.map { section in
           var object: JSONObject = ["name": .string(section.name)]
           encode(section.layout, into: &object)
           object["offset"] = .integer(section.offset)
           return .object(object)
         }),
-      "checksums": .array(layer.checksums.map { .string($0.description) }),
-    ])
+    ]
   }
 
   private static func encode(_ layout: TensorLayout, into object: inout JSONObject) {
@@ -77,10 +94,11 @@ extension Manifest {
         remedy: "Make one with 'flashmoe pack'")
     }
     let version = try reader.integer(root, "version", in: 0...Int.max)
-    guard version == Self.formatVersion else {
+    guard version == Self.formatVersion || version == Self.featureVersion else {
       throw Failure(
         .mismatch, subject, at: "version",
-        "format version \(version); this build reads version \(Self.formatVersion)",
+        "format version \(version); this build reads versions \(Self.formatVersion) and "
+          + "\(Self.featureVersion)",
         remedy: "Pack the checkpoint again with this version")
     }
     let claimed = try reader.checksum(root["checksum"], at: "checksum")
@@ -90,13 +108,15 @@ extension Manifest {
         .corrupt, subject, at: "checksum", "the manifest was changed after it was written",
         remedy: "Restore it from a copy or pack again")
     }
+    let features = try reader.features(root, version: version)
     name = try reader.string(root, "name")
     config = root["config"] ?? .null
     guard config.object != nil else { throw reader.failure("config", "must be an object") }
     let resident = root["resident"] ?? .null
     residentBytes = try reader.integer(resident, "bytes", in: 0...(1 << 46), at: "resident.bytes")
     residents = try reader.residents(resident["tensors"], fileBytes: residentBytes)
-    layers = try reader.layers(root["layers"])
+    pool = features.contains(.aliasedRecords) ? try reader.pool(root["pool"]) : nil
+    layers = try reader.layers(root["layers"], pool: pool)
     companions = try reader.companions(root["companions"])
     source = root["source"] ?? .null
   }

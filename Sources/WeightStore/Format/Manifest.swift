@@ -5,7 +5,13 @@ import Support
 /// `config` is the model configuration in Hugging Face form; this module only carries it.
 public struct Manifest: Sendable, Equatable {
   public static let formatName = "fmoe"
+  /// What stores without features have, so that older builds read them.
   public static let formatVersion = 1
+  /// What stores with features have.
+  public static let featureVersion = 2
+  static let expertLimit = 65535
+  /// Records of a pool at most: all of a large model's.
+  static let poolLimit = 1 << 24
   public static let fileName = "manifest.json"
   public static let residentFileName = "resident.bin"
 
@@ -24,7 +30,7 @@ public struct Manifest: Sendable, Equatable {
     }
   }
 
-  /// The records of one layer, in `experts/layer-NN.bin`.
+  /// The records of one layer, in `experts/layer-NN.bin` or in the pool.
   public struct Layer: Sendable, Equatable {
     /// The model's layer number; dense layers have no entry.
     public var layer: Int
@@ -32,8 +38,12 @@ public struct Manifest: Sendable, Equatable {
     /// One checksum a record, over `record.bytes` bytes.
     public var checksums: [Checksum]
     public var expertCount: Int { checksums.count }
-    public var file: String { Manifest.layerFileName(layer) }
-    public var fileBytes: Int { expertCount * record.stride }
+    /// Set where the records lie in the pool.
+    public var aliasing: Aliasing?
+    public var file: String {
+      aliasing == nil ? Manifest.layerFileName(layer) : Manifest.poolFileName
+    }
+    public var fileBytes: Int { aliasing?.poolBytes ?? expertCount * record.stride }
 
     public init(layer: Int, record: RecordLayout, checksums: [Checksum]) {
       self.layer = layer
@@ -41,7 +51,9 @@ public struct Manifest: Sendable, Equatable {
       self.checksums = checksums
     }
 
-    public func offset(ofExpert expert: Int) -> Int { expert * record.stride }
+    public func offset(ofExpert expert: Int) -> Int {
+      (aliasing?.records[expert] ?? expert) * record.stride
+    }
   }
 
   /// A small file that travels with the store (`tokenizer.json`, …).
@@ -62,19 +74,22 @@ public struct Manifest: Sendable, Equatable {
   public var residentBytes: Int
   public var residents: [ResidentTensor]
   public var layers: [Layer]
+  /// Set when all layers are aliased.
+  public var pool: Pool?
   public var companions: [Companion]
   /// Where the weights came from: format, scheme asked for, quantization error; free form.
   public var source: JSONValue
 
   public init(
     name: String, config: JSONValue, residentBytes: Int, residents: [ResidentTensor],
-    layers: [Layer], companions: [Companion], source: JSONValue
+    layers: [Layer], pool: Pool? = nil, companions: [Companion], source: JSONValue
   ) {
     self.name = name
     self.config = config
     self.residentBytes = residentBytes
     self.residents = residents
     self.layers = layers
+    self.pool = pool
     self.companions = companions
     self.source = source
   }
@@ -85,7 +100,7 @@ public struct Manifest: Sendable, Equatable {
       + ".bin"
   }
 
-  /// Bytes of all records as they lie on disk.
-  public var expertBytes: Int { layers.reduce(0) { $0 + $1.fileBytes } }
+  /// Bytes of all experts' records, padding included.
+  public var expertBytes: Int { layers.reduce(0) { $0 + $1.expertCount * $1.record.stride } }
   public var recordCount: Int { layers.reduce(0) { $0 + $1.expertCount } }
 }

@@ -82,7 +82,7 @@ struct ManifestReader {
     return tensors
   }
 
-  func layers(_ value: JSONValue?) throws(Failure) -> [Manifest.Layer] {
+  func layers(_ value: JSONValue?, pool: Manifest.Pool?) throws(Failure) -> [Manifest.Layer] {
     var layers: [Manifest.Layer] = []
     for (at, entry) in try array(value, at: "layers").enumerated() {
       let place = "layers[\(at)]"
@@ -90,32 +90,51 @@ struct ManifestReader {
       if let last = layers.last, last.layer >= number {
         throw failure(place, "layers must stand in ascending order")
       }
-      var tensors: [(name: String, layout: TensorLayout)] = []
-      let sections = try array(entry["sections"], at: place + ".sections")
-      for (index, section) in sections.enumerated() {
-        let where_ = "\(place).sections[\(index)]"
-        tensors.append(
-          (try string(section, "name", at: where_ + ".name"), try layout(section, at: where_)))
+      if let pool {
+        let records = try records(entry, of: pool, at: place)
+        layers.append(Manifest.Layer(layer: number, records: records, of: pool))
+        continue
       }
-      let record = RecordLayout(tensors)
-      for (index, section) in record.sections.enumerated() {
-        guard sections[index]["offset"]?.integer == section.offset else {
-          throw failure("\(place).sections[\(index)].offset", "must be \(section.offset)")
-        }
-      }
-      guard !tensors.isEmpty, entry["stride"]?.integer == record.stride,
-        record.stride <= 1 << 34
-      else { throw failure(place + ".stride", "must be \(record.stride)") }
-      var checksums: [Checksum] = []
-      for (index, text) in try array(entry["checksums"], at: place + ".checksums").enumerated() {
-        checksums.append(try checksum(text, at: "\(place).checksums[\(index)]"))
-      }
-      guard (1...65535).contains(checksums.count) else {
-        throw failure(place + ".checksums", "must name 1 to 65535 experts")
-      }
-      layers.append(Manifest.Layer(layer: number, record: record, checksums: checksums))
+      let record = try record(entry, at: place)
+      layers.append(
+        Manifest.Layer(
+          layer: number, record: record,
+          checksums: try checksums(entry, limit: Manifest.expertLimit, at: place)))
     }
     return layers
+  }
+
+  /// The layout of records: sections, their offsets and the stride.
+  func record(_ entry: JSONValue, at place: String) throws(Failure) -> RecordLayout {
+    var tensors: [(name: String, layout: TensorLayout)] = []
+    let sections = try array(entry["sections"], at: place + ".sections")
+    for (index, section) in sections.enumerated() {
+      let where_ = "\(place).sections[\(index)]"
+      tensors.append(
+        (try string(section, "name", at: where_ + ".name"), try layout(section, at: where_)))
+    }
+    let record = RecordLayout(tensors)
+    for (index, section) in record.sections.enumerated() {
+      guard sections[index]["offset"]?.integer == section.offset else {
+        throw failure("\(place).sections[\(index)].offset", "must be \(section.offset)")
+      }
+    }
+    guard !tensors.isEmpty, entry["stride"]?.integer == record.stride,
+      record.stride <= 1 << 34
+    else { throw failure(place + ".stride", "must be \(record.stride)") }
+    return record
+  }
+
+  /// The checksums of 1 to `limit` records.
+  func checksums(_ entry: JSONValue, limit: Int, at place: String) throws(Failure) -> [Checksum] {
+    var checksums: [Checksum] = []
+    for (index, text) in try array(entry["checksums"], at: place + ".checksums").enumerated() {
+      checksums.append(try checksum(text, at: "\(place).checksums[\(index)]"))
+    }
+    guard (1...limit).contains(checksums.count) else {
+      throw failure(place + ".checksums", "must name 1 to \(limit) experts")
+    }
+    return checksums
   }
 
   func companions(_ value: JSONValue?) throws(Failure) -> [Manifest.Companion] {

@@ -18,7 +18,7 @@ public struct Store: Sendable {
     manifest = try Manifest(
       parsing: try FileSystem.readBytes(manifestPath, limitBytes: 1 << 28), subject: manifestPath)
     try checkSize(Manifest.residentFileName, manifest.residentBytes)
-    for layer in manifest.layers { try checkSize(layer.file, layer.fileBytes) }
+    for (file, bytes) in manifest.recordFiles { try checkSize(file, bytes) }
     for companion in manifest.companions { try checkSize(companion.name, companion.bytes) }
   }
 

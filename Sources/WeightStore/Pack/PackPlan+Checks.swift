@@ -21,18 +21,17 @@ extension PackPlan {
         throw Failure(.mismatch, name, at: "layer \(layer.number)", "layers must ascend")
       }
       last = layer.number
-      guard (1...65535).contains(layer.experts.count), !layer.record.sections.isEmpty else {
+      guard (1...Manifest.expertLimit).contains(layer.expertCount), !layer.record.sections.isEmpty
+      else {
         throw Failure(.mismatch, name, at: "layer \(layer.number)", "has no experts or sections")
       }
-      for (expert, sections) in layer.experts.enumerated() {
-        let place = "layer \(layer.number), expert \(expert)"
-        guard sections.count == layer.record.sections.count else {
-          throw Failure(.mismatch, name, at: place, "has sections that its layer lacks")
-        }
-        for (rows, section) in zip(sections, layer.record.sections) {
-          try Self.check(rows, section.layout, "\(place), \(section.name)")
-        }
+      try check(layer)
+    }
+    if let pool {
+      guard (1...Manifest.poolLimit).contains(pool.records.count) else {
+        throw Failure(.mismatch, name, at: "pool", "has \(pool.records.count) records")
       }
+      try check(pool.records, pool.record, "pool, record")
     }
     var files: Set<String> = [Manifest.fileName, Manifest.residentFileName, "experts"]
     for companion in companions {
@@ -40,6 +39,32 @@ extension PackPlan {
         !companion.name.contains("/"), companion.name != ".", companion.name != ".."
       else {
         throw Failure(.mismatch, name, at: "companion \(companion.name)", "cannot have this name")
+      }
+    }
+  }
+
+  private func check(_ layer: Layer) throws(Failure) {
+    let place = "layer \(layer.number)"
+    guard (layer.aliases == nil) == (pool == nil), layer.aliases == nil || layer.experts.isEmpty
+    else {
+      throw Failure(.mismatch, name, at: place, "is aliased where others are not")
+    }
+    if let pool, let aliases = layer.aliases {
+      guard layer.record == pool.record, aliases.allSatisfy(pool.records.indices.contains) else {
+        throw Failure(.mismatch, name, at: place, "is not made of the pool's records")
+      }
+    }
+    try check(layer.experts, layer.record, place + ", expert")
+  }
+
+  private func check(_ records: [[Rows]], _ record: RecordLayout, _ kind: String) throws(Failure) {
+    for (at, sections) in records.enumerated() {
+      guard sections.count == record.sections.count else {
+        throw Failure(
+          .mismatch, name, at: "\(kind) \(at)", "has other sections than its layout")
+      }
+      for (rows, section) in zip(sections, record.sections) {
+        try Self.check(rows, section.layout, "\(kind) \(at), \(section.name)")
       }
     }
   }
@@ -97,14 +122,22 @@ extension PackPlan {
       line("\(name) \(layout)")
       for source in rows.sources { line(source.identity) }
     }
-    for tensor in residents { add(tensor.name, tensor.layout, tensor.rows) }
-    for layer in layers {
-      line("layer \(layer.number)")
-      for sections in layer.experts {
-        for (rows, section) in zip(sections, layer.record.sections) {
+    func add(_ records: [[Rows]], _ record: RecordLayout) {
+      for sections in records {
+        for (rows, section) in zip(sections, record.sections) {
           add(section.name, section.layout, rows)
         }
       }
+    }
+    for tensor in residents { add(tensor.name, tensor.layout, tensor.rows) }
+    for layer in layers {
+      line("layer \(layer.number)")
+      if let aliases = layer.aliases { line("aliases \(aliases)") }
+      add(layer.experts, layer.record)
+    }
+    if let pool {
+      line("pool")
+      add(pool.records, pool.record)
     }
     return Checksum(of: text)
   }

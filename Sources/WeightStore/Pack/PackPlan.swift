@@ -35,13 +35,28 @@ public struct PackPlan: Sendable {
   public struct Layer: Sendable {
     public var number: Int
     public var record: RecordLayout
-    /// For each expert one entry a section of `record`.
+    /// For each expert one entry a section of `record`; none where `aliases` stands instead.
     public var experts: [[Rows]]
+    /// Which record of the plan's pool each expert is.
+    public var aliases: [Int]?
+    public var expertCount: Int { aliases?.count ?? experts.count }
 
     public init(number: Int, record: RecordLayout, experts: [[Rows]]) {
       self.number = number
       self.record = record
       self.experts = experts
+    }
+  }
+
+  /// Records that all layers share, see `Manifest.Pool`.
+  public struct Pool: Sendable {
+    public var record: RecordLayout
+    /// For each record one entry a section of `record`.
+    public var records: [[Rows]]
+
+    public init(record: RecordLayout, records: [[Rows]]) {
+      self.record = record
+      self.records = records
     }
   }
 
@@ -61,6 +76,8 @@ public struct PackPlan: Sendable {
   public var companions: [Companion]
   public var residents: [Resident]
   public var layers: [Layer]
+  /// Set when all layers are aliased.
+  public var pool: Pool?
   /// Opening members of the manifest's `source`; the packer adds the quantization error.
   public var source: JSONObject
   /// Lines that change when the source does (file names, sizes, times, headers): a pack
@@ -94,16 +111,25 @@ public struct PackPlan: Sendable {
   /// Bytes that will be read from the source.
   public var sourceBytes: Int {
     func bytes(_ rows: Rows) -> Int { rows.sources.reduce(0) { $0 + $1.byteCount } }
+    func bytes(_ records: [[Rows]]) -> Int {
+      records.reduce(0) { $0 + $1.reduce(0) { $0 + bytes($1) } }
+    }
     return residents.reduce(0) { $0 + bytes($1.rows) }
-      + layers.reduce(0) { sum, layer in
-        sum + layer.experts.reduce(0) { $0 + $1.reduce(0) { $0 + bytes($1) } }
-      }
+      + recordFiles.reduce(0) { $0 + bytes($1.records) }
   }
 
-  /// Bytes of the resident weights, of all records, and of everything the store's files hold but
+  /// Every file of records once, in order.
+  var recordFiles: [(file: String, record: RecordLayout, records: [[Rows]])] {
+    if let pool { return [(Manifest.poolFileName, pool.record, pool.records)] }
+    return layers.map { (Manifest.layerFileName($0.number), $0.record, $0.experts) }
+  }
+
+  /// Bytes of the resident weights, of all records on disk, and of everything the store's files hold but
   /// the manifest.
   public var residentBytes: Int { ResidentPlacement(self).fileBytes }
-  public var expertBytes: Int { layers.reduce(0) { $0 + $1.experts.count * $1.record.stride } }
+  public var expertBytes: Int {
+    recordFiles.reduce(0) { $0 + $1.records.count * $1.record.stride }
+  }
   public var storeBytes: Int {
     residentBytes + expertBytes + companions.reduce(0) { $0 + $1.bytes.count }
   }

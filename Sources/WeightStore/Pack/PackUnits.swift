@@ -58,17 +58,16 @@ struct PackUnits: Sendable {
         sections: [Section(layout: tensor.layout, rows: tensor.rows, offset: 0)], part: .residents)
     }
     var files = [(path: Manifest.residentFileName, bytes: placement.fileBytes)]
-    for layer in plan.layers {
-      let file = Manifest.layerFileName(layer.number)
-      for (expert, rows) in layer.experts.enumerated() {
+    for (file, record, records) in plan.recordFiles {
+      for (at, rows) in records.enumerated() {
         builder.add(
-          file: file, offset: expert * layer.record.stride, bytes: layer.record.bytes,
-          paddedBytes: layer.record.stride,
-          sections: zip(layer.record.sections, rows).map {
+          file: file, offset: at * record.stride, bytes: record.bytes,
+          paddedBytes: record.stride,
+          sections: zip(record.sections, rows).map {
             Section(layout: $0.layout, rows: $1, offset: $0.offset)
           }, part: .experts)
       }
-      files.append((file, layer.experts.count * layer.record.stride))
+      files.append((file, records.count * record.stride))
     }
     items = builder.items
     units = builder.units

@@ -42,7 +42,7 @@ public enum Packer {
       dropSourceCache: plan.dropSourceCache, start: start, progress: progress)
     let sizes = units.workingBytes()
     let affordable = max(1, memoryLimitBytes / max(1, sizes.total))
-    let pool = WorkerPool(
+    let pool = try WorkerPool(
       threadCount: min(options.threadCount, affordable, max(1, units.units.count)))
     pool.run { _ in run.work(sizes) }
     let done: PackRun.Outcome
@@ -93,7 +93,14 @@ public enum Packer {
     }
     var layers: [Manifest.Layer] = []
     var at = residents.count
+    let pool = plan.pool.map {
+      Manifest.Pool(record: $0.record, checksums: Array(checksums[at..<at + $0.records.count]))
+    }
     for layer in plan.layers {
+      if let pool, let aliases = layer.aliases {
+        layers.append(Manifest.Layer(layer: layer.number, records: aliases, of: pool))
+        continue
+      }
       layers.append(
         Manifest.Layer(
           layer: layer.number, record: layer.record,
@@ -104,7 +111,7 @@ public enum Packer {
     source["quantization"] = .array(errors.map(\.json))
     return Manifest(
       name: plan.name, config: plan.config, residentBytes: placement.fileBytes,
-      residents: residents, layers: layers,
+      residents: residents, layers: layers, pool: pool,
       companions: plan.companions.map {
         Manifest.Companion(name: $0.name, bytes: $0.bytes.count, checksum: Checksum(of: $0.bytes))
       },
@@ -115,8 +122,9 @@ public enum Packer {
     _ plan: PackPlan, _ units: PackUnits, _ workspace: borrowing PackWorkspace,
     _ options: PackOptions
   ) throws(Failure) {
-    // The journal and the manifest take less than 200 bytes for each unit, tensor and record.
-    let slack = (4 << 20) + 200 * (units.units.count + units.items.count)
+    // The journal and the manifest take less than 200 bytes for each unit, tensor, record and expert.
+    let experts = plan.layers.reduce(0) { $0 + $1.expertCount }
+    let slack = (4 << 20) + 200 * (units.units.count + units.items.count + experts)
     let needed = plan.storeBytes + slack - workspace.allocatedBytes(units.files)
     let free = try options.freeBytes(workspace.partial)
     guard free >= needed else {

@@ -13,12 +13,15 @@ public enum Verification {
     /// Everything that is wrong, in the order of the files; empty when the store is sound.
     public var problems: [Failure]
     public var residentTensors: Int
+    /// Records read; those of a pool count once.
     public var records: Int
     public var companions: Int
     public var bytes: Int
     public var seconds: Double
     /// Files in the directory that the manifest does not know.
     public var unknownFiles: [String]
+    /// `Manifest.aliasNote`.
+    public var aliasNote: String?
 
     public var isSound: Bool { problems.isEmpty }
   }
@@ -55,11 +58,12 @@ public enum Verification {
     let items = VerificationItem.all(of: manifest)
     let scan = VerificationScan(
       path: path, items: items, isCancelled: isCancelled, start: start, progress: progress)
-    let pool = WorkerPool(threadCount: min(max(1, threadCount), 64, max(1, items.count)))
+    let pool = try WorkerPool(threadCount: min(max(1, threadCount), 64, max(1, items.count)))
     pool.run { _ in scan.work() }
     (report.problems, report.bytes) = try scan.outcome()
     report.residentTensors = manifest.residents.count
-    report.records = manifest.recordCount
+    report.records = manifest.pool?.recordCount ?? manifest.recordCount
+    report.aliasNote = manifest.aliasNote
     report.companions = manifest.companions.count
     report.unknownFiles = try unknownFiles(path, manifest)
     report.seconds = Clock.seconds(since: start)
@@ -68,7 +72,7 @@ public enum Verification {
 
   private static func unknownFiles(_ path: String, _ manifest: Manifest) throws(Failure) -> [String]
   {
-    var known = Set(manifest.layers.map(\.file) + manifest.companions.map(\.name))
+    var known = Set(manifest.recordFiles.map(\.file) + manifest.companions.map(\.name))
     known.formUnion([Manifest.fileName, Manifest.residentFileName, "experts", "profile.json"])
     var names = try FileSystem.list(path)
     if FileSystem.isDirectory(path + "/experts") {
@@ -107,7 +111,18 @@ struct VerificationItem: Sendable {
       VerificationItem(
         file: Manifest.residentFileName, fileBytes: manifest.residentBytes,
         place: "before the first tensor", offset: 0, bytes: 0, zeros: lead, checksum: nil))
-    for layer in manifest.layers {
+    if let pool = manifest.pool {
+      for (record, checksum) in pool.checksums.enumerated() {
+        let offset = record * pool.record.stride
+        items.append(
+          VerificationItem(
+            file: Manifest.poolFileName, fileBytes: pool.fileBytes,
+            place: "record \(record) of the pool, offset \(offset)", offset: offset,
+            bytes: pool.record.bytes, zeros: pool.record.stride - pool.record.bytes,
+            checksum: checksum))
+      }
+    }
+    for layer in manifest.layers where layer.aliasing == nil {
       for (expert, checksum) in layer.checksums.enumerated() {
         let offset = layer.offset(ofExpert: expert)
         items.append(

@@ -23,7 +23,8 @@ final class PreadReader {
   private let state: UnsafeMutablePointer<State>
   private var threads: [pthread_t] = []
 
-  init(files: LayerFiles, depth: Int, threadCount: Int) throws(SystemError) {
+  /// - Parameter processors: where the threads run; nil is where the caller does.
+  init(files: LayerFiles, depth: Int, threadCount: Int, processors: CPUSet?) throws(SystemError) {
     let descriptors = UnsafeMutablePointer<Int32>.allocate(
       capacity: max(1, files.descriptors.count))
     for (index, descriptor) in files.descriptors.enumerated() { descriptors[index] = descriptor }
@@ -35,7 +36,7 @@ final class PreadReader {
     pthread_mutex_init(&state.pointee.mutex, nil)
     pthread_cond_init(&state.pointee.hasWork, nil)
     pthread_cond_init(&state.pointee.hasResults, nil)
-    let code = start(threadCount)
+    let code = start(threadCount, processors)
     if threads.isEmpty, code != 0 { throw SystemError(code: code) }
   }
 
@@ -55,7 +56,7 @@ final class PreadReader {
   }
 
   /// Starts threads with small stacks that leave all signals to the program's own threads.
-  private func start(_ count: Int) -> Int32 {
+  private func start(_ count: Int, _ processors: CPUSet?) -> Int32 {
     var attributes = pthread_attr_t()
     pthread_attr_init(&attributes)
     pthread_attr_setstacksize(&attributes, 256 << 10)
@@ -67,6 +68,7 @@ final class PreadReader {
       pthread_sigmask(SIG_SETMASK, &previous, nil)
       pthread_attr_destroy(&attributes)
     }
+    if let code = processors?.apply(to: &attributes), code != 0 { return code }
     for _ in 0..<count {
       var thread = pthread_t()
       let code = pthread_create(

@@ -132,7 +132,7 @@ public struct ReadProbe: Sendable {
     let total = Atomic<Int>(0)
     let failed = Mutex<Failure?>(nil)
     let (depth, blockBytes) = (min(depth, Self.threadLimit), files.blockBytes)
-    WorkerPool(threadCount: depth).run { thread in
+    try WorkerPool(threadCount: depth).run { thread in
       repeat {
         let block = next.wrappingAdd(1, ordering: .relaxed).oldValue % files.blocks.count
         let got = pread(

@@ -16,7 +16,7 @@ enum RecordReader {
   /// - Throws: `Failure(.unsupported)` when a backend asked for by name is refused.
   static func make(
     _ kind: ReadBackendKind, files: LayerFiles, arena: SlotArena, depth: Int,
-    faults: ReadFaultPlan, logger: Logger
+    processors: CPUSet?, faults: ReadFaultPlan, logger: Logger
   ) throws(Failure) -> (reader: RecordReader, summary: String) {
     let mode = files.isDirect ? "O_DIRECT" : "buffered"
     if let refusal = files.refusal {
@@ -46,7 +46,8 @@ enum RecordReader {
     }
     do throws(SystemError) {
       let reader = try PreadReader(
-        files: files, depth: depth, threadCount: min(depth, preadThreadCount))
+        files: files, depth: depth, threadCount: min(depth, preadThreadCount),
+        processors: processors)
       return (.pread(reader), "\(reader.summary), \(mode)\(refusal)")
     } catch {
       throw Failure(.io, "reader threads", "the system refuses to start one: \(error.reason)")

@@ -82,8 +82,8 @@ public final class ExpertStreamer {
       store: store, mode: options.direct, scratch: arena.base,
       directError: options.faults.directError)
     let (reader, summary) = try RecordReader.make(
-      options.backend, files: files, arena: arena, depth: depth, faults: options.faults,
-      logger: logger)
+      options.backend, files: files, arena: arena, depth: depth,
+      processors: options.serviceProcessors, faults: options.faults, logger: logger)
     backendDescription = summary
     scheduler = ReadScheduler(
       reader: reader, files: files, arena: arena, depth: depth, pieceBytes: options.pieceBytes,

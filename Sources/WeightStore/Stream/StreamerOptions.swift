@@ -1,3 +1,5 @@
+import Support
+
 /// How records are streamed.  Nothing here changes a byte of what is delivered.
 public struct StreamerOptions: Sendable {
   public var policy: CachePolicyKind
@@ -11,12 +13,14 @@ public struct StreamerOptions: Sendable {
   public var readBytes: Int
   /// Whether the first use of every record checks its checksum.
   public var verifyChecksums: Bool
+  /// Where threads that read run; nil is where the thread that starts them does.
+  public var serviceProcessors: CPUSet?
   @_spi(Testing) public var faults = ReadFaultPlan()
 
   public init(
     policy: CachePolicyKind = .lfru, prefetch: Bool = true, backend: ReadBackendKind = .auto,
     direct: DirectMode = .auto, queueDepth: Int = 0, readBytes: Int = 512 << 10,
-    verifyChecksums: Bool = true
+    verifyChecksums: Bool = true, serviceProcessors: CPUSet? = nil
   ) {
     self.policy = policy
     self.prefetch = prefetch
@@ -25,6 +29,7 @@ public struct StreamerOptions: Sendable {
     self.queueDepth = queueDepth
     self.readBytes = readBytes
     self.verifyChecksums = verifyChecksums
+    self.serviceProcessors = serviceProcessors
   }
 
   var depth: Int { queueDepth <= 0 ? 64 : min(queueDepth, 4096) }

@@ -1,5 +1,6 @@
 import ArgumentParser
 import FlashMoE
+import Support
 import WeightStore
 
 extension CachePolicyKind: ExpressibleByArgument {}
@@ -28,8 +29,22 @@ struct EngineArguments: ParsableArguments {
 
   @Option(
     name: [.customShort("t"), .customLong("threads")],
-    help: ArgumentHelp("Threads that compute. Default: one a core.", valueName: "n"))
+    help: ArgumentHelp(
+      "Threads that compute. Default: one a core; on hybrid processors, one a performance core.",
+      valueName: "n"))
   var threadCount: Int?
+
+  @Option(
+    name: .customLong("cpus"),
+    help: ArgumentHelp(
+      "Processors that compute threads run on, like 0-3,8; off leaves it to the system, auto takes"
+        + " performance cores where there are others too.", valueName: "list"),
+    transform: { text in
+      do throws(Failure) { return try ThreadPlacement.Choice(parsing: text) } catch {
+        throw ValidationError(error.problem + ". " + (error.remedy ?? ""))
+      }
+    })
+  var placement = ThreadPlacement.Choice.automatic
 
   @Option(
     name: .customLong("chunk"),
@@ -84,8 +99,8 @@ struct EngineArguments: ParsableArguments {
   var options: EngineOptions {
     EngineOptions(
       budgetBytes: budgetBytes, contextLength: contextLength, chunkLength: chunkLength,
-      slotCount: slotCount, threadCount: threadCount, activations: activations,
-      keyValueType: keyValueType, kernelLevel: kernelLevel,
+      slotCount: slotCount, threadCount: threadCount, placement: placement,
+      activations: activations, keyValueType: keyValueType, kernelLevel: kernelLevel,
       streamer: StreamerOptions(
         policy: policy, prefetch: !noPrefetch, backend: backend, direct: direct))
   }

@@ -65,7 +65,7 @@ struct LogitsCommand: ParsableCommand {
     }
     progress.finish()
     if common.json {
-      Output.print([
+      var object: JSONObject = [
         "output": .string(output), "tokens": .integer(summary.tokenCount),
         "vocabulary": .integer(summary.vocabularySize),
         "router_layers": .array(summary.routedLayers.map { .integer($0) }),
@@ -73,12 +73,15 @@ struct LogitsCommand: ParsableCommand {
         "hit_rate": summary.stage.streaming.lookups > 0
           ? .number(summary.stage.streaming.hitRate) : .null,
         "demand_bytes": .integer(summary.stage.streaming.demandBytes),
-      ])
+      ]
+      object.note(store.manifest.aliasNote)
+      Output.print(object)
     } else {
       Output.print(
         "\(output): logits of \(summary.tokenCount) tokens × \(summary.vocabularySize)"
           + (router ? ", routing of \(summary.routedLayers.count) layers" : "")
           + ", \(ByteCount.significant(summary.stage.seconds)) s")
+      AliasNote.print(store.manifest)
     }
   }
 }

@@ -33,6 +33,7 @@ struct PlanCommand: ParsableCommand {
     let speed = try estimate(plan, store: store)
     if common.json {
       var object: JSONObject = ["store": .string(store.path), "fits": .bool(true)]
+      object.note(store.manifest.aliasNote)
       for (key, value) in PlanReport.json(plan).members { object[key] = value }
       object["expected"] = .object(speed.json)
       Output.print(object)
@@ -40,6 +41,7 @@ struct PlanCommand: ParsableCommand {
     }
     let share = ByteCount.fixed(plan.cachedShare * 100, digits: 0)
     Output.print(Style.heading("\(store.manifest.name) in \(ByteCount.format(plan.budgetBytes))"))
+    AliasNote.print(store.manifest)
     Output.print(PlanReport.table(plan))
     Output.print(
       "  least budget for this context: \(ByteCount.format(plan.minimumBytes)) "

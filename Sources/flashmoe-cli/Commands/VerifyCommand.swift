@@ -58,6 +58,7 @@ struct VerifyCommand: ParsableCommand {
     for name in report.unknownFiles {
       Diagnostics.warn("\(report.path)/\(name) does not belong to the store")
     }
+    if let note = report.aliasNote { Output.print("\(report.path): \(note)") }
     let checked =
       "\(report.residentTensors) tensors, \(report.records) records and \(report.companions) other "
       + "files, \(ByteCount.format(report.bytes)) in \(ByteCount.significant(report.seconds)) s"
@@ -71,7 +72,7 @@ struct VerifyCommand: ParsableCommand {
   }
 
   private static func json(_ report: Verification.Report) -> JSONObject {
-    [
+    var object: JSONObject = [
       "store": .string(report.path), "sound": .bool(report.isSound),
       "problems": .array(
         report.problems.map {
@@ -86,5 +87,7 @@ struct VerifyCommand: ParsableCommand {
       "seconds": .number(report.seconds),
       "unknown_files": .array(report.unknownFiles.map { .string($0) }),
     ]
+    object.note(report.aliasNote)
+    return object
   }
 }

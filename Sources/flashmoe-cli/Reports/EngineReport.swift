@@ -23,9 +23,14 @@ enum EngineReport {
   /// Headline, and with --verbose the plan and the reader.
   static func announce(_ engine: Engine, verbose: Bool) {
     Output.message(headline(engine))
+    AliasNote.tell(engine.store.manifest)
     guard verbose else { return }
     Output.message(PlanReport.table(engine.plan))
     Output.message("  reading: \(engine.streamingDescription)")
+    Output.message("  threads: \(engine.options.threadCount), \(engine.placementDescription)")
+    for problem in ProcessorTopology.current.problems {
+      Output.message("  threads: /sys/devices/\(problem)")
+    }
     if engine.warmedRecords > 0 {
       Output.message("  \(engine.warmedRecords) popular experts loaded at start")
     }

@@ -46,6 +46,8 @@ struct GenerationReport {
     object["activations"] = .string(engine.options.activations.rawValue)
     object["kv"] = .string(engine.plan.keyValueType.rawValue)
     object["threads"] = .integer(engine.options.threadCount)
+    object["placement"] = .string(engine.placementDescription)
+    object.note(engine.store.manifest.aliasNote)
     object["prefill"] = .object(Self.stage(summary.prefill))
     object["decode"] = .object(Self.stage(summary.decode))
     return object
@@ -121,6 +123,7 @@ struct GenerationReport {
     var lines = table.lines(indent: 0)
     let times = timeShares
     if !times.isEmpty { lines.append("decode time  " + times) }
+    if let note = engine.store.manifest.aliasNote { lines.append(note) }
     return lines.map(Style.dimmed).joined(separator: "\n")
   }
 

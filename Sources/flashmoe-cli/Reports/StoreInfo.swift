@@ -62,6 +62,7 @@ struct StoreInfo {
   private func printText(tensors: Bool) {
     var table = Table(.left, .left)
     table.add("store", store.path)
+    if let note = manifest.aliasNote { table.add("note", note) }
     facts.add(to: &table)
     table.add(
       "resident weights", "\(ByteCount.format(manifest.residentBytes)), \(residentSchemes)")
@@ -70,11 +71,15 @@ struct StoreInfo {
         "experts",
         "\(ByteCount.format(manifest.expertBytes)) in \(manifest.recordCount) records of "
           + "\(ByteCount.format(recordBytes)), \(expertSchemes)")
+      if let pool = manifest.pool {
+        table.add(
+          "pool", "\(pool.recordCount) records, \(ByteCount.format(pool.fileBytes)) on disk")
+      }
       table.add("routed per token", ByteCount.format(routedBytesPerToken))
     }
     table.add(
       "files",
-      "\(Manifest.residentFileName), \(manifest.layers.count) of experts, "
+      "\(Manifest.residentFileName), \(manifest.recordFiles.count) of experts, "
         + manifest.companions.map(\.name).joined(separator: ", "))
     for (key, value) in manifest.source.object?.members ?? [] {
       if let text = Self.plain(value) { table.add("source, \(key)", text) }
@@ -114,9 +119,11 @@ struct StoreInfo {
     var object: JSONObject = [
       "kind": .string("store"), "path": .string(store.path), "name": .string(manifest.name),
     ]
+    object.note(manifest.aliasNote)
     for (key, value) in facts.json.members { object[key] = value }
     object["resident_bytes"] = .integer(manifest.residentBytes)
     object["expert_bytes"] = .integer(manifest.expertBytes)
+    object["expert_file_bytes"] = .integer(manifest.recordFileBytes)
     object["records"] = .integer(manifest.recordCount)
     object["record_bytes"] = .integer(recordBytes)
     object["routed_bytes_per_token"] = .integer(routedBytesPerToken)

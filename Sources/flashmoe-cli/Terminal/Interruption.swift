@@ -10,7 +10,9 @@ import Synchronization
 enum Interruption {
   private static let action = Mutex<(@Sendable () -> Void)?>(nil)
   private static let installed = Mutex<Bool>(false)
-  private static let thread = SerialThread(name: "flashmoe-signal")
+  private static let thread = Result { () throws(Failure) in
+    try SerialThread(name: "flashmoe-signal")
+  }
 
   /// Calls `action` on the next Ctrl-C instead of ending the program.
   static func handle(_ newAction: @escaping @Sendable () -> Void) {
@@ -26,6 +28,12 @@ enum Interruption {
   static var happened: Bool { interruptCount > 0 }
 
   private static func install() -> Bool {
+    let thread: SerialThread
+    do throws(Failure) { thread = try Self.thread.get() } catch {
+      // Without the thread Ctrl-C still ends the program, as it does everywhere.
+      Diagnostics.warn("\(error)")
+      return false
+    }
     var ends: [Int32] = [-1, -1]
     guard pipe(&ends) == 0 else { return false }
     interruptPipe = ends[1]

@@ -11,6 +11,7 @@ extension BenchReport {
       "parameters": .integer(store.parameterCount),
       "bits_per_weight": .number(store.bitsPerWeight),
       "threads": .integer(threadCount),
+      "placement": .string(placement),
       "budget_bytes": .integer(budgetBytes),
       "context": .integer(contextLength),
       "chunk": .integer(chunkLength),
@@ -26,6 +27,7 @@ extension BenchReport {
       "peak_bytes": .integer(highestPeakBytes),
       "peak_source": .string(memorySource),
     ]
+    if let note = store.aliasNote { object["aliased"] = .string(note) }
     object["disk"] =
       disk.map { disk in
         .object([
@@ -93,6 +95,7 @@ extension BenchReport {
       ("activations", .string(activations.rawValue)), ("kernels", .string(kernels)),
       ("reads", .string(streaming)), ("tokens", .string(text)),
       ("disk_bytes_per_second", disk.map { .number($0.bytesPerSecond) } ?? .null),
+      ("aliased", store.aliasNote.map { .string($0) } ?? .null),
     ]
     var lines: [String] = []
     for row in rows {

@@ -14,7 +14,8 @@ extension BenchReport {
     for row in rows {
       table.rows.append(
         [
-          "\(store.name) \(store.scheme)", ByteCount.format(store.bytes),
+          "\(store.name) \(store.scheme)" + (store.aliasNote == nil ? "" : " (aliased)"),
+          ByteCount.format(store.bytes),
           Self.count(store.parameterCount), "\(threadCount)", ByteCount.format(budgetBytes),
           row.cache.rawValue, row.tokenKind, row.test.name, Self.rate(row),
           row.hitRate.map { Self.percent($0) } ?? "-",
@@ -61,6 +62,7 @@ extension BenchReport {
       "engine: \(kernels), activations \(activations.rawValue); reads: \(streaming)",
       "peak: \(memorySource)",
     ]
+    if let note = store.aliasNote { notes.insert(note, at: 0) }
     if let disk {
       let note = disk.note.map { "; \($0)" } ?? ""
       notes.append(

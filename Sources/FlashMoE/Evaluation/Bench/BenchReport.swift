@@ -14,6 +14,7 @@ public struct BenchReport: Sendable {
   public var activations: ActivationType
   public var policy: CachePolicyKind
   public var prefetch: Bool
+  public var placement: String
   public var kernels: String
   public var streaming: String
   /// Which tokens were fed, in words.
@@ -40,6 +41,7 @@ public struct BenchReport: Sendable {
     activations = engine.options.activations
     policy = engine.options.streamer.policy
     prefetch = engine.options.streamer.prefetch
+    placement = engine.placementDescription
     kernels = engine.kernelDescription
     streaming = engine.streamingDescription
     self.text = text.description

@@ -94,7 +94,7 @@ extension Store {
   ///
   /// Only pages that are clean and mapped by nobody go, which is all of them once a pack is done.
   public func dropPageCache() throws(Failure) {
-    for name in [Manifest.residentFileName] + manifest.layers.map(\.file) {
+    for name in [Manifest.residentFileName] + manifest.recordFiles.map(\.file) {
       try File(filePath(name), .read).dropCache()
     }
   }
