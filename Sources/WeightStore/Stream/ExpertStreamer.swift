@@ -299,6 +299,7 @@ public final class ExpertStreamer {
     statistics.demandBytes = scheduler.demandBytes
     statistics.speculativeBytes = scheduler.speculativeBytes
     statistics.warmBytes = scheduler.warmBytes
+    statistics.busyNanoseconds = scheduler.busyNanoseconds(at: Clock.nanoseconds())
     statistics.reads = scheduler.completedReads
     statistics.prefetchSuspended = governor.suspensions
     return statistics

@@ -72,6 +72,7 @@ extension BenchReport {
       ),
       ("bytes_per_token", .number(row.bytesPerToken)),
       ("read_bytes_per_second", .number(row.readBytesPerSecond)),
+      ("busy_bytes_per_second", .number(row.busyBytesPerSecond)),
       ("io_wait_share", .number(row.waitShare)),
       ("peak_bytes", .integer(row.peakBytes)),
     ]

@@ -8,7 +8,7 @@ extension BenchReport {
     var table = MarkdownTable(
       [
         "model", "size", "params", "threads", "budget", "cache", "tokens", "test", "t/s", "hits",
-        "GB/token", "I/O wait", "read GB/s", "disk GB/s", "peak",
+        "GB/token", "I/O wait", "read GB/s", "busy GB/s", "disk GB/s", "peak",
       ],
       leftAligned: ["model", "cache", "tokens"])
     for row in rows {
@@ -20,7 +20,7 @@ extension BenchReport {
           row.cache.rawValue, row.tokenKind, row.test.name, Self.rate(row),
           row.hitRate.map { Self.percent($0) } ?? "-",
           Self.small(row.bytesPerToken / 1e9), Self.percent(row.waitShare),
-          Self.small(row.readBytesPerSecond / 1e9),
+          Self.small(row.readBytesPerSecond / 1e9), Self.small(row.busyBytesPerSecond / 1e9),
           disk.map { ByteCount.significant($0.bytesPerSecond / 1e9) } ?? "-",
           ByteCount.format(row.peakBytes),
         ])
