@@ -116,7 +116,12 @@ struct BenchCommand: ParsableCommand {
     // As llama-bench does: no longer than the longest test, unless asked for.
     if options.contextLength == nil { options.contextLength = max(bench.contextLength, 1) }
     // Before the engine: afterwards the budget has no room for the probe's buffers.
-    let disk = noProbe ? nil : try DiskProbe.measure(path: store.path)
+    let shape = DiskProbe.shape(
+      freeBytes: DiskProbe.freeBytes(budgetBytes: options.budgetBytes))
+    let disk =
+      noProbe
+      ? nil
+      : try DiskProbe.measure(path: store.path, blockBytes: shape.blockBytes, depth: shape.depth)
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     let format = common.json ? Format.json : self.format ?? .md
