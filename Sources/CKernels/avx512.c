@@ -37,4 +37,14 @@
 
 #include "kernel_table.h"
 
+// The AMX level: tiles for products of many rows, everything else as above.
+#undef FM_NAME
+#undef FM_LEVEL
+#undef FM_TABLE
+#define FM_NAME "amx"
+#define FM_LEVEL FM_AMX
+#define FM_TABLE fm_amx_functions
+
+#include "kernel_table.h"
+
 #endif

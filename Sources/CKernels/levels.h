@@ -26,6 +26,7 @@ extern const fm_level_functions fm_portable_functions;
 #if defined(__x86_64__)
 extern const fm_level_functions fm_avx2_functions;
 extern const fm_level_functions fm_avx512_functions;
+extern const fm_level_functions fm_amx_functions;
 #endif
 
 const fm_level_functions *fm_functions_at(fm_level level);
