@@ -13,9 +13,10 @@
 #define FM_MAX_BLOCKS 4
 #define FM_TILE_BLOCKS 2
 #define FM_TILE_TOKENS 8
-#define FM_I8_MAX_BLOCKS 4
 #define FM_I8_BLOCKS 2
 #define FM_I8_TOKENS 4
+#define FM_I8_FEW 8
+#define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_HEADS 4
 #define FM_ATTENTION_RUNS 4
 

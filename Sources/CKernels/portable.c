@@ -10,9 +10,10 @@
 #define FM_MAX_BLOCKS 1
 #define FM_TILE_BLOCKS 1
 #define FM_TILE_TOKENS 2
-#define FM_I8_MAX_BLOCKS 1
 #define FM_I8_BLOCKS 1
 #define FM_I8_TOKENS 2
+#define FM_I8_FEW 2
+#define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_HEADS 1
 #define FM_ATTENTION_RUNS 1
 
