@@ -73,3 +73,11 @@ const fm_kernels *fm_kernels_at(fm_level level) {
   const fm_level_functions *functions = fm_functions_at(level);
   return functions ? &functions->kernels : NULL;
 }
+
+bool fm_emulate_tiles_at(fm_level level, const fm_matrix *w, size_t block_begin, size_t block_end,
+                         const fm_activations *a, size_t m, float *y, size_t ldy) {
+  const fm_level_functions *functions = fm_functions_at(level);
+  if (!functions) return false;
+  functions->emulated_tiles(w, block_begin, block_end, a, m, y, ldy);
+  return true;
+}

@@ -2,9 +2,11 @@
 #include "layout.h"
 #include "levels.h"
 #include "numeric.h"
+#include "tiles.h"
 
 #define FM_NAME "portable"
 #define FM_LEVEL FM_PORTABLE
+#define FM_TABLE_MATMUL_I8 matmul_i8
 #define FM_TABLE fm_portable_functions
 
 #define FM_MAX_BLOCKS 1
@@ -29,4 +31,7 @@
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+
+#include "tiles_emulated.h"
+#include "kernel_tiles.h"
 #include "kernel_table.h"

@@ -170,4 +170,12 @@ uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
 uint64_t fm_probe_peak_int8_at(fm_level level, uint64_t rounds);
 uint64_t fm_probe_peak_f32_at(fm_level level, uint64_t rounds);
 
+// ## Tests
+
+// matmul_i8 of the AMX level with its tile instructions written out in C, everything else with the
+// instructions of `level`: the bits must be those of the level's own matmul_i8.  Returns false and
+// writes nothing where the processor lacks the level.
+bool fm_emulate_tiles_at(fm_level level, const fm_matrix *w, size_t block_begin, size_t block_end,
+                         const fm_activations *a, size_t m, float *y, size_t ldy);
+
 #endif
