@@ -2,20 +2,23 @@
 #include "layout.h"
 #include "levels.h"
 #include "numeric.h"
+#include "tiles.h"
 
 #if defined(__x86_64__)
 
 #define FM_NAME "avx2"
 #define FM_LEVEL FM_AVX2
+#define FM_TABLE_MATMUL_I8 matmul_i8
 #define FM_TABLE fm_avx2_functions
 
 // Sixteen registers: one block by four tokens leaves room for weights and a broadcast.
 #define FM_MAX_BLOCKS 4
 #define FM_TILE_BLOCKS 1
 #define FM_TILE_TOKENS 4
-#define FM_I8_MAX_BLOCKS 2
 #define FM_I8_BLOCKS 1
 #define FM_I8_TOKENS 2
+#define FM_I8_FEW 2
+#define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_HEADS 2
 #define FM_ATTENTION_RUNS 2
 
@@ -30,6 +33,9 @@
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+
+#include "tiles_emulated.h"
+#include "kernel_tiles.h"
 
 #pragma clang attribute pop
 

@@ -4,7 +4,7 @@ const fm_level_functions FM_TABLE = {
         .name = FM_NAME,
         .level = FM_LEVEL,
         .matmul_f32 = matmul_f32,
-        .matmul_i8 = matmul_i8,
+        .matmul_i8 = FM_TABLE_MATMUL_I8,
         .quantize = quantize,
         .rms_norm = rms_norm,
         .rope = rope,
@@ -17,4 +17,5 @@ const fm_level_functions FM_TABLE = {
     .fit_q8 = fit_q8,
     .fit_q4 = fit_q4,
     .fit_q4a = fit_q4a,
+    .emulated_tiles = emulated_matmul_i8,
 };

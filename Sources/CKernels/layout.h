@@ -5,6 +5,9 @@
 #include "CKernels.h"
 
 #define FM_LINE_BYTES 64
+// How far ahead of its use a stream of weights is asked for: enough lines in flight to cover the
+// latency of memory, few enough to be in the first-level cache still when their turn comes.
+#define FM_PREFETCH_BYTES 8192
 
 static inline size_t fm_round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 

@@ -2,17 +2,20 @@
 #include "layout.h"
 #include "levels.h"
 #include "numeric.h"
+#include "tiles.h"
 
 #define FM_NAME "portable"
 #define FM_LEVEL FM_PORTABLE
+#define FM_TABLE_MATMUL_I8 matmul_i8
 #define FM_TABLE fm_portable_functions
 
 #define FM_MAX_BLOCKS 1
 #define FM_TILE_BLOCKS 1
 #define FM_TILE_TOKENS 2
-#define FM_I8_MAX_BLOCKS 1
 #define FM_I8_BLOCKS 1
 #define FM_I8_TOKENS 2
+#define FM_I8_FEW 2
+#define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_HEADS 1
 #define FM_ATTENTION_RUNS 1
 
@@ -28,4 +31,7 @@
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+
+#include "tiles_emulated.h"
+#include "kernel_tiles.h"
 #include "kernel_table.h"

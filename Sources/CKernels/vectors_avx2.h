@@ -134,6 +134,14 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return vi_low_nibbles((vi){_mm256_srli_epi16(line.l, 4), _mm256_srli_epi16(line.h, 4)});
 }
+FM_INLINE vi vi_minus_8(vi nibbles) {
+  __m256i eight = _mm256_set1_epi8(8);
+  return (vi){_mm256_sub_epi8(nibbles.l, eight), _mm256_sub_epi8(nibbles.h, eight)};
+}
+FM_INLINE vf vf_from_i32(const int32_t *p) {
+  return (vf){_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)p)),
+              _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(p + 8)))};
+}
 // 16-bit partial sums: a group adds eight pairs of at most 2 * 15 * 128 = 3840, 30720 in all.
 FM_INLINE vdot vdot_start(int32_t init) {
   (void)init;

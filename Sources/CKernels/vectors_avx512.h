@@ -82,6 +82,8 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(0x0f));
 }
+FM_INLINE vi vi_minus_8(vi nibbles) { return _mm512_sub_epi8(nibbles, _mm512_set1_epi8(8)); }
+FM_INLINE vf vf_from_i32(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 FM_INLINE vdot vdot_start(int32_t init) { return _mm512_set1_epi32(init); }
 FM_INLINE vdot vdot_nibbles(vdot sum, vi weights, int32_t four) {
   return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));

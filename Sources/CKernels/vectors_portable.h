@@ -116,6 +116,12 @@ FM_INLINE vi vi_high_nibbles(vi line) {
   FM_LANES line.v[i] = line.v[i] >> 4 & 0x0f0f0f0f;
   return line;
 }
+// Nibbles n as signed bytes n - 8.
+FM_INLINE vi vi_minus_8(vi nibbles) {
+  FM_LANES nibbles.v[i] = ((nibbles.v[i] | 0x80808080) - 0x08080808) ^ 0x80808080;
+  return nibbles;
+}
+FM_INLINE vf vf_from_i32(const int32_t *p) { vf r; FM_LANES r.v[i] = (float)p[i]; return r; }
 FM_INLINE vdot vdot_start(int32_t init) { vdot r; FM_LANES r.v[i] = init; return r; }
 FM_INLINE vdot vdot_nibbles(vdot sum, vi weights, int32_t four) {
   for (int byte = 0; byte < 4; byte++) {

@@ -3,7 +3,7 @@ import Glibc
 
 /// The instruction-set levels this machine can run.
 enum Level: UInt32, CaseIterable, Sendable {
-  case portable, avx2, avx512
+  case portable, avx2, avx512, amx
 
   static var available: [Level] { allCases.filter { fm_kernels_at($0.value) != nil } }
   var value: fm_level { fm_level(rawValue: rawValue) }

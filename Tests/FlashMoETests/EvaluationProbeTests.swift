@@ -78,7 +78,7 @@ import WeightStore
       guard let base = bytes.baseAddress else { return }
       for length in [0, 255, 256, 512, 3000, 4096] {
         let expected = words.prefix(length / 256 * 32).reduce(0, ^)
-        for level in [FM_PORTABLE, FM_AVX2, FM_AVX512VNNI] {
+        for level in [FM_PORTABLE, FM_AVX2, FM_AVX512VNNI, FM_AMX] {
           #expect(fm_probe_read_at(level, base, length) == expected)
         }
       }

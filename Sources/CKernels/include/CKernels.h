@@ -44,7 +44,10 @@ typedef enum fm_scheme {
   FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5
 } fm_scheme;
 
-typedef enum fm_level { FM_PORTABLE = 0, FM_AVX2 = 1, FM_AVX512VNNI = 2 } fm_level;
+// Each level needs what the one before it needs, and more.
+typedef enum fm_level {
+  FM_PORTABLE = 0, FM_AVX2 = 1, FM_AVX512VNNI = 2, FM_AMX = 3
+} fm_level;
 
 typedef enum fm_cache_type { FM_CACHE_F16 = 0, FM_CACHE_F32 = 1 } fm_cache_type;
 
@@ -157,5 +160,22 @@ void fm_widen_f16(const uint16_t *x, size_t n, float *y);
 // Reads `bytes` (rounded down to 256) of memory with the level's widest loads and returns the
 // exclusive or of their 64-bit words, so that the reads cannot be left out.
 uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
+
+// The most arithmetic one core can do: `rounds` rounds of independent multiply-adds on registers
+// alone, without memory, unpacking or scales.  Returns the operations done, two a multiply-add,
+// for the caller to divide by the time; 0 where the processor lacks the level, and for plain C,
+// which has no instructions of its own.
+//   int8  AVX2: pair products and a 16-bit sum; AVX-512: vpdpbusd; AMX: tdpbssd on full tiles
+//   f32   fused multiply-adds
+uint64_t fm_probe_peak_int8_at(fm_level level, uint64_t rounds);
+uint64_t fm_probe_peak_f32_at(fm_level level, uint64_t rounds);
+
+// ## Tests
+
+// matmul_i8 of the AMX level with its tile instructions written out in C, everything else with the
+// instructions of `level`: the bits must be those of the level's own matmul_i8.  Returns false and
+// writes nothing where the processor lacks the level.
+bool fm_emulate_tiles_at(fm_level level, const fm_matrix *w, size_t block_begin, size_t block_end,
+                         const fm_activations *a, size_t m, float *y, size_t ldy);
 
 #endif
