@@ -68,24 +68,26 @@ struct MemoryPlanner {
       + options.threadCount * ProcessOverhead.bytesPerThread
   }
 
-  func keyValueBytes(_ contextLength: Int) -> Int {
+  func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {
     alignUpToPage(
-      KeyValueCache.bytes(
-        type: keyValueType, layerCount: configuration.layerCount,
-        headCount: configuration.attention.keyValueHeadCount,
-        headDimension: configuration.attention.headDimension, contextLength: contextLength))
+      KeyValueCache.Shape(configuration, type: type ?? keyValueType, contextLength: contextLength)
+        .byteCount)
+  }
+
+  private func scratchBytes(chunk: Int) -> Int {
+    Scratch.bytes(configuration, chunkLength: chunk, threadCount: options.threadCount)
   }
 
   /// Kernel memory for a mapping: page tables and the ring's list of pinned pages.
   private func kernelBytes(_ arenaBytes: Int) -> Int { arenaBytes / 200 }
 
-  private func fixedBytes(context: Int, chunk: Int) -> Int {
-    alignUpToPage(manifest.residentBytes) + keyValueBytes(context)
-      + Scratch.bytes(configuration, chunkLength: chunk)
+  private func fixedBytes(context: Int, chunk: Int, type: KeyValueType? = nil) -> Int {
+    alignUpToPage(manifest.residentBytes) + keyValueBytes(context, type: type)
+      + scratchBytes(chunk: chunk)
   }
 
-  private func totalBytes(context: Int, chunk: Int, slots: Int) -> Int {
-    let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
+  private func totalBytes(context: Int, chunk: Int, slots: Int, type: KeyValueType? = nil) -> Int {
+    let arena = fixedBytes(context: context, chunk: chunk, type: type) + slots * slotBytes
     return processBytes + arena + kernelBytes(arena)
   }
 
@@ -153,7 +155,7 @@ struct MemoryPlanner {
     }
     let free = budget - totalBytes(context: context, chunk: 1, slots: slots)
     for chunk in Self.chunkLengths where chunk <= max(context, 1) {
-      if Scratch.bytes(configuration, chunkLength: chunk) <= free / 6 { return chunk }
+      if scratchBytes(chunk: chunk) <= free / 6 { return chunk }
     }
     return 1
   }
@@ -165,6 +167,10 @@ struct MemoryPlanner {
       let bytes = totalBytes(context: shorter, chunk: 1, slots: slots)
       ways.append("a shorter context (--ctx \(shorter) needs \(bytes))")
     }
+    if keyValueType != .q8 {
+      let bytes = totalBytes(context: context, chunk: 1, slots: slots, type: .q8)
+      ways.append("8-bit keys and values, which are lossy (--kv q8 needs \(bytes))")
+    }
     return Failure(
       .budget, subject,
       "a budget of \(budget) bytes is \(minimum - budget) bytes too small; it needs \(minimum)"
@@ -175,7 +181,7 @@ struct MemoryPlanner {
   private func assemble(budget: Int, context: Int, chunk: Int, slots: Int, minimum: Int)
     -> MemoryPlan
   {
-    let scratch = Scratch.bytes(configuration, chunkLength: chunk)
+    let scratch = scratchBytes(chunk: chunk)
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
     let records = manifest.recordCount
     let items = [
