@@ -26,7 +26,8 @@ struct AttentionSplit {
     self.rows = rows
     self.heads = heads
     self.group = group
-    rowsPerItem = max(1, min(rows, Self.lines / group))
+    let fair = rows * heads / (2 * threadCount)
+    rowsPerItem = max(1, min(rows, Self.lines / group, fair))
     let runs = (rows + rowsPerItem - 1) / rowsPerItem
     shares = min(group, (threadCount + runs * heads - 1) / (runs * heads))
     count = runs * heads * shares

@@ -26,6 +26,9 @@ public struct MemoryPlan: Sendable {
   /// The least budget that works with this context length.
   public var minimumBytes: Int
 
+  /// Bytes that 8-bit keys and values would leave to the expert cache; 0 where they are in use.
+  public var eightBitSavingBytes: Int
+
   public var plannedBytes: Int { items.reduce(0) { $0 + $1.bytes } }
   /// Share of the model's records that fit the cache, 0 … 1.
   public var cachedShare: Double {
@@ -207,6 +210,7 @@ struct MemoryPlanner {
         $0 + $1.record.stride * configuration.experts.perToken
       },
       residentBytesPerToken: residentBytesPerToken, minimumBytes: minimum,
+      eightBitSavingBytes: max(0, keyValueBytes(context) - keyValueBytes(context, type: .q8)),
       processBytes: processBytes + kernelBytes(arena))
   }
 
