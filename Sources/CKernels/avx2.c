@@ -19,8 +19,8 @@
 #define FM_I8_TOKENS 2
 #define FM_I8_FEW 2
 #define FM_I8_FEW_LIMIT 16
-#define FM_ATTENTION_HEADS 2
-#define FM_ATTENTION_RUNS 2
+#define FM_ATTENTION_LINES 4
+#define FM_ATTENTION_SUMS 4
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -29,6 +29,7 @@
 
 #include "kernel_rows.h"
 
+#include "kernel_cache.h"
 #include "kernel_attention.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"

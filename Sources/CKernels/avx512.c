@@ -19,8 +19,8 @@
 #define FM_I8_TOKENS 4
 #define FM_I8_FEW 8
 #define FM_I8_FEW_LIMIT 16
-#define FM_ATTENTION_HEADS 4
-#define FM_ATTENTION_RUNS 4
+#define FM_ATTENTION_LINES 8
+#define FM_ATTENTION_SUMS 16
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push( \
@@ -31,6 +31,7 @@
 
 #include "kernel_rows.h"
 
+#include "kernel_cache.h"
 #include "kernel_attention.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"

@@ -11,6 +11,7 @@ const fm_level_functions FM_TABLE = {
         .softmax = softmax,
         .swiglu = swiglu,
         .attention = attention,
+        .cache_store = cache_store,
         .multiply_add = multiply_add,
         .to_f16 = to_f16,
     },

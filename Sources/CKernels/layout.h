@@ -32,6 +32,15 @@ static inline size_t fm_word_index(fm_scheme scheme, size_t row, size_t k) {
   return scheme == FM_F16 ? 16 * k + row : 32 * (k / 2) + 2 * row + k % 2;
 }
 
+// Key/value caches: groups of dimensions that share a scale, in 8 bits.
+static inline size_t fm_cache_groups(size_t head_dim) {
+  return (head_dim + FM_CACHE_GROUP - 1) / FM_CACHE_GROUP;
+}
+
+// Attention keeps this many (row, head) pairs in work, so that a block of keys and values is
+// loaded from memory once for all of them.
+#define FM_WORK_LINES 64
+
 // A quantized group's lines.
 static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded,
                                       size_t group) {

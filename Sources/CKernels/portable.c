@@ -16,8 +16,8 @@
 #define FM_I8_TOKENS 2
 #define FM_I8_FEW 2
 #define FM_I8_FEW_LIMIT 16
-#define FM_ATTENTION_HEADS 1
-#define FM_ATTENTION_RUNS 1
+#define FM_ATTENTION_LINES 2
+#define FM_ATTENTION_SUMS 2
 
 // One rounding per operation whatever the compiler would fuse: results must not depend on how
 // an expression was compiled in two places.
@@ -27,6 +27,7 @@
 
 #include "kernel_rows.h"
 
+#include "kernel_cache.h"
 #include "kernel_attention.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"

@@ -37,13 +37,12 @@ final class EngineCore {
     let page = Arena.pageBytes
     let resident = cutter.take(
       UInt8.self, count: alignUpToPage(store.manifest.residentBytes), alignment: page)
-    let half = KeyValueCache.half(
-      type: plan.keyValueType, layerCount: configuration.layerCount,
-      headCount: configuration.attention.keyValueHeadCount,
-      headDimension: configuration.attention.headDimension, contextLength: plan.contextLength)
-    let keys = cutter.take(UInt8.self, count: half, alignment: page)
-    let values = cutter.take(UInt8.self, count: half)
-    let scratch = Scratch(configuration, chunkLength: plan.chunkLength, cutter: &cutter)
+    let cached = KeyValueCache.Shape(
+      configuration, type: plan.keyValueType, contextLength: plan.contextLength)
+    let keys = cutter.take(UInt8.self, count: cached.halfBytes, alignment: page)
+    let values = cutter.take(UInt8.self, count: cached.halfBytes)
+    let scratch = Scratch(
+      configuration, chunkLength: plan.chunkLength, threadCount: pool.threadCount, cutter: &cutter)
     let slots = cutter.take(UInt8.self, count: plan.slotCount * plan.slotBytes, alignment: page)
 
     try ResidentLoader.load(store, into: UnsafeMutableRawPointer(resident), pool: pool)
@@ -72,10 +71,7 @@ final class EngineCore {
     decoder = Decoder(
       configuration: configuration, weights: weights, scratch: scratch,
       cache: KeyValueCache(
-        type: plan.keyValueType, layerCount: configuration.layerCount,
-        headCount: configuration.attention.keyValueHeadCount,
-        headDimension: configuration.attention.headDimension, contextLength: plan.contextLength,
-        keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
+        cached, keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
       kernels: kernels, pool: pool, streamer: streamer, prefetches: options.streamer.prefetch)
   }
 

@@ -26,6 +26,9 @@ public struct MemoryPlan: Sendable {
   /// The least budget that works with this context length.
   public var minimumBytes: Int
 
+  /// Bytes that 8-bit keys and values would leave to the expert cache; 0 where they are in use.
+  public var eightBitSavingBytes: Int
+
   public var plannedBytes: Int { items.reduce(0) { $0 + $1.bytes } }
   /// Share of the model's records that fit the cache, 0 … 1.
   public var cachedShare: Double {
@@ -68,24 +71,26 @@ struct MemoryPlanner {
       + options.threadCount * ProcessOverhead.bytesPerThread
   }
 
-  func keyValueBytes(_ contextLength: Int) -> Int {
+  func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {
     alignUpToPage(
-      KeyValueCache.bytes(
-        type: keyValueType, layerCount: configuration.layerCount,
-        headCount: configuration.attention.keyValueHeadCount,
-        headDimension: configuration.attention.headDimension, contextLength: contextLength))
+      KeyValueCache.Shape(configuration, type: type ?? keyValueType, contextLength: contextLength)
+        .byteCount)
+  }
+
+  private func scratchBytes(chunk: Int) -> Int {
+    Scratch.bytes(configuration, chunkLength: chunk, threadCount: options.threadCount)
   }
 
   /// Kernel memory for a mapping: page tables and the ring's list of pinned pages.
   private func kernelBytes(_ arenaBytes: Int) -> Int { arenaBytes / 200 }
 
-  private func fixedBytes(context: Int, chunk: Int) -> Int {
-    alignUpToPage(manifest.residentBytes) + keyValueBytes(context)
-      + Scratch.bytes(configuration, chunkLength: chunk)
+  private func fixedBytes(context: Int, chunk: Int, type: KeyValueType? = nil) -> Int {
+    alignUpToPage(manifest.residentBytes) + keyValueBytes(context, type: type)
+      + scratchBytes(chunk: chunk)
   }
 
-  private func totalBytes(context: Int, chunk: Int, slots: Int) -> Int {
-    let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
+  private func totalBytes(context: Int, chunk: Int, slots: Int, type: KeyValueType? = nil) -> Int {
+    let arena = fixedBytes(context: context, chunk: chunk, type: type) + slots * slotBytes
     return processBytes + arena + kernelBytes(arena)
   }
 
@@ -153,7 +158,7 @@ struct MemoryPlanner {
     }
     let free = budget - totalBytes(context: context, chunk: 1, slots: slots)
     for chunk in Self.chunkLengths where chunk <= max(context, 1) {
-      if Scratch.bytes(configuration, chunkLength: chunk) <= free / 6 { return chunk }
+      if scratchBytes(chunk: chunk) <= free / 6 { return chunk }
     }
     return 1
   }
@@ -165,6 +170,10 @@ struct MemoryPlanner {
       let bytes = totalBytes(context: shorter, chunk: 1, slots: slots)
       ways.append("a shorter context (--ctx \(shorter) needs \(bytes))")
     }
+    if keyValueType != .q8 {
+      let bytes = totalBytes(context: context, chunk: 1, slots: slots, type: .q8)
+      ways.append("8-bit keys and values, which are lossy (--kv q8 needs \(bytes))")
+    }
     return Failure(
       .budget, subject,
       "a budget of \(budget) bytes is \(minimum - budget) bytes too small; it needs \(minimum)"
@@ -175,7 +184,7 @@ struct MemoryPlanner {
   private func assemble(budget: Int, context: Int, chunk: Int, slots: Int, minimum: Int)
     -> MemoryPlan
   {
-    let scratch = Scratch.bytes(configuration, chunkLength: chunk)
+    let scratch = scratchBytes(chunk: chunk)
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
     let records = manifest.recordCount
     let items = [
@@ -201,6 +210,7 @@ struct MemoryPlanner {
         $0 + $1.record.stride * configuration.experts.perToken
       },
       residentBytesPerToken: residentBytesPerToken, minimumBytes: minimum,
+      eightBitSavingBytes: max(0, keyValueBytes(context) - keyValueBytes(context, type: .q8)),
       processBytes: processBytes + kernelBytes(arena))
   }
 

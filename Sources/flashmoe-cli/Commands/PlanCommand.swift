@@ -46,6 +46,11 @@ struct PlanCommand: ParsableCommand {
     Output.print(
       "  least budget for this context: \(ByteCount.format(plan.minimumBytes)) "
         + "(--ram \(plan.minimumBytes))")
+    if plan.slotBytes > 0, plan.cachedShare < 1, plan.eightBitSavingBytes >= plan.slotBytes {
+      Output.print(
+        "  --kv q8 (lossy) would leave \(ByteCount.format(plan.eightBitSavingBytes)) more to the "
+          + "experts")
+    }
     if plan.recordCount > 0 { Output.print("  \(share) % of the experts fit the cache") }
     Output.print("")
     Output.print(speed.text)
