@@ -84,9 +84,14 @@ struct MemoryPlanner {
       + Scratch.bytes(configuration, chunkLength: chunk)
   }
 
+  /// All that is not the arena.
+  private func programBytes(context: Int, arena: Int) -> Int {
+    processBytes + NGramIndex.bytes(contextLength: context) + kernelBytes(arena)
+  }
+
   private func totalBytes(context: Int, chunk: Int, slots: Int) -> Int {
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
-    return processBytes + arena + kernelBytes(arena)
+    return arena + programBytes(context: context, arena: arena)
   }
 
   /// - Throws: `Failure(.budget)` with the least budget that works and what else would help.
@@ -178,6 +183,7 @@ struct MemoryPlanner {
     let scratch = Scratch.bytes(configuration, chunkLength: chunk)
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
     let records = manifest.recordCount
+    let program = programBytes(context: context, arena: arena)
     let items = [
       MemoryPlan.Item(
         name: "resident weights", bytes: alignUpToPage(manifest.residentBytes),
@@ -191,7 +197,7 @@ struct MemoryPlanner {
         name: "expert cache", bytes: slots * slotBytes,
         note: "\(slots) of \(records) experts in slots of \(ByteCount.format(slotBytes))"),
       MemoryPlan.Item(
-        name: "program", bytes: processBytes + kernelBytes(arena),
+        name: "program", bytes: program,
         note: "code, vocabulary, page tables"),
     ]
     return MemoryPlan(
@@ -201,7 +207,7 @@ struct MemoryPlanner {
         $0 + $1.record.stride * configuration.experts.perToken
       },
       residentBytesPerToken: residentBytesPerToken, minimumBytes: minimum,
-      processBytes: processBytes + kernelBytes(arena))
+      processBytes: program)
   }
 
   /// All residents but the embedding, of which a token reads one row (unless it is the head too).
