@@ -16,6 +16,11 @@ final class EngineCore {
   private let streamer: ExpertStreamer?
   /// Tokens whose keys and values are in the cache.
   private(set) var context: [Int32] = []
+  /// What drafts come from and whether they pay (docs/speculation.md).
+  var draftIndex: NGramIndex
+  var draftGovernor: DraftGovernor
+  /// Makes drafts in the index's place, from the tokens so far and the most that fit: for tests.
+  var draftSource: (([Int32], Int) -> [Int32])?
 
   /// Plans, maps, loads and checks.
   ///
@@ -68,12 +73,17 @@ final class EngineCore {
       streamerDescription = streamer.backendDescription
       warmedRecords = try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount)
     }
+    draftIndex = NGramIndex(contextLength: plan.contextLength)
+    draftGovernor = DraftGovernor(plan)
     decoder = Decoder(
       configuration: configuration, weights: weights, scratch: scratch,
       cache: KeyValueCache(
         cached, keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
       kernels: kernels, pool: pool, streamer: streamer, prefetches: options.streamer.prefetch)
   }
+
+  /// Forgets what was measured of drafts.
+  func resetDrafts() { draftGovernor = DraftGovernor(plan) }
 
   // No read may be in flight when the arena is unmapped.
   deinit { streamer?.drain() }

@@ -89,9 +89,14 @@ struct MemoryPlanner {
       + scratchBytes(chunk: chunk)
   }
 
+  /// All that is not the arena.
+  private func programBytes(context: Int, arena: Int) -> Int {
+    processBytes + NGramIndex.bytes(contextLength: context) + kernelBytes(arena)
+  }
+
   private func totalBytes(context: Int, chunk: Int, slots: Int, type: KeyValueType? = nil) -> Int {
     let arena = fixedBytes(context: context, chunk: chunk, type: type) + slots * slotBytes
-    return processBytes + arena + kernelBytes(arena)
+    return arena + programBytes(context: context, arena: arena)
   }
 
   /// - Throws: `Failure(.budget)` with the least budget that works and what else would help.
@@ -187,6 +192,7 @@ struct MemoryPlanner {
     let scratch = scratchBytes(chunk: chunk)
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
     let records = manifest.recordCount
+    let program = programBytes(context: context, arena: arena)
     let items = [
       MemoryPlan.Item(
         name: "resident weights", bytes: alignUpToPage(manifest.residentBytes),
@@ -200,7 +206,7 @@ struct MemoryPlanner {
         name: "expert cache", bytes: slots * slotBytes,
         note: "\(slots) of \(records) experts in slots of \(ByteCount.format(slotBytes))"),
       MemoryPlan.Item(
-        name: "program", bytes: processBytes + kernelBytes(arena),
+        name: "program", bytes: program,
         note: "code, vocabulary, page tables"),
     ]
     return MemoryPlan(
@@ -211,7 +217,7 @@ struct MemoryPlanner {
       },
       residentBytesPerToken: residentBytesPerToken, minimumBytes: minimum,
       eightBitSavingBytes: max(0, keyValueBytes(context) - keyValueBytes(context, type: .q8)),
-      processBytes: processBytes + kernelBytes(arena))
+      processBytes: program)
   }
 
   /// All residents but the embedding, of which a token reads one row (unless it is the head too).

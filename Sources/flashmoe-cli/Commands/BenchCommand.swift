@@ -75,6 +75,7 @@ struct BenchCommand: ParsableCommand {
   var noProbe = false
 
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
+  @OptionGroup(title: "Speculation") var drafts: SpeculationArguments
 
   @Option(
     name: [.customShort("o"), .customLong("output")],
@@ -110,7 +111,7 @@ struct BenchCommand: ParsableCommand {
     let bench = try BenchOptions(
       promptLengths: try Self.lengths(prompt, "-p"),
       generationLengths: try Self.lengths(generate, "-n"), repetitions: repetitions,
-      caches: cache.caches
+      caches: cache.caches, speculation: drafts.speculation ?? .off, draftLimit: drafts.draftLimit
     ).validated()
     var options = engine.options
     // As llama-bench does: no longer than the longest test, unless asked for.

@@ -62,6 +62,7 @@ extension BenchReport {
       "engine: \(kernels), activations \(activations.rawValue); reads: \(streaming)",
       "peak: \(memorySource)",
     ]
+    if speculation != .off { notes.append("speculation: \(speculation.rawValue)" + draftNote) }
     if let note = store.aliasNote { notes.insert(note, at: 0) }
     if let disk {
       let note = disk.note.map { "; \($0)" } ?? ""
@@ -69,6 +70,12 @@ extension BenchReport {
         "disk: random reads, \(disk.direct ? "O_DIRECT" : "buffered"), \(disk.backend)\(note)")
     }
     return notes
+  }
+
+  private var draftNote: String {
+    rows.filter { $0.test.kind == .decode }.map { row in
+      "; \(row.test.name) \(row.cache.rawValue): \(row.speculation.summary)"
+    }.joined()
   }
 
   private static func rate(_ row: BenchRow) -> String {

@@ -43,6 +43,11 @@ public struct BenchRow: Sendable {
     return times.total == 0 ? 0 : Double(times.inputOutputWait) / Double(times.total)
   }
 
+  /// Drafts of all repetitions together.
+  public var speculation: SpeculationStatistics {
+    samples.reduce(into: SpeculationStatistics()) { $0.add($1.speculation) }
+  }
+
   /// Times of all repetitions together.
   public var phases: PhaseTimes {
     var sum = PhaseTimes()
