@@ -22,6 +22,12 @@ import WeightStore
     }
   }
 
+  private static func replay(_ routing: [[Int32]]) -> CacheReplay {
+    CacheReplay(
+      RoutingTrace(
+        routing: routing, layerExperts: layerExperts, expertsPerToken: perToken))
+  }
+
   /// Least recently used, by the book: the list holds records, the last used at its end.
   private static func reference(_ routing: [[Int32]], slots: Int, from: Int) -> (Int, Int) {
     var list: [Int] = []
@@ -46,8 +52,8 @@ import WeightStore
   @Test(arguments: [6, 8, 11, 20, 21], [0, 40])
   func leastRecentlyUsedAgreesWithAPlainList(slots: Int, from: Int) {
     let routing = Self.routing(tokens: 120)
-    let replay = CacheReplay(layerExperts: Self.layerExperts, expertsPerToken: Self.perToken)
-    let outcome = replay.run(routing, policy: .lru, slotCount: slots, countFrom: from)
+    let outcome = Self.replay(routing).run(
+      .online(.lru), CacheReplay.Options(slotCount: slots, warmupTokens: from))
     let (lookups, hits) = Self.reference(routing, slots: slots, from: from)
     #expect(outcome.lookups == lookups)
     #expect(outcome.hits == hits)
@@ -58,15 +64,15 @@ import WeightStore
   func everythingCachedMissesOnlyOnce(policy: CachePolicyKind) {
     let routing = Self.routing(tokens: 200)
     let distinct = routing.reduce(0) { $0 + Set($1).count }
-    let outcome = CacheReplay(layerExperts: Self.layerExperts, expertsPerToken: Self.perToken)
-      .run(routing, policy: policy, slotCount: 21)
+    let outcome = Self.replay(routing).run(
+      .online(policy), CacheReplay.Options(slotCount: 21))
     #expect(outcome.lookups - outcome.hits == distinct)
   }
 
   @Test func theSmallestCacheWorks() {
     let routing = Self.routing(tokens: 50)
-    let outcome = CacheReplay(layerExperts: Self.layerExperts, expertsPerToken: Self.perToken)
-      .run(routing, policy: .lfru, slotCount: Self.perToken)
+    let outcome = Self.replay(routing).run(
+      .online(.lfru), CacheReplay.Options(slotCount: Self.perToken))
     #expect(outcome.lookups == 50 * 3 * 2)
     #expect(outcome.hitRate < 1)
   }

@@ -47,7 +47,8 @@ private struct NaiveCache {
       partition: CachePartition(
         slotCount: slots, layerExperts: layers, expertsPerToken: perToken),
       layerExperts: layers,
-      policy: SelectedPolicy(kind, recordCount: layers.reduce(0, +)))
+      policy: SelectedPolicy(
+        kind, layerExperts: layers, expertsPerToken: perToken, slotCount: slots))
   }
 
   private func open(

@@ -34,6 +34,9 @@ final class Decoder {
   /// Called with (layer, indices [m][k], weights [m][k], m) when someone wants to see routing.
   var routerObserver: ((Int, UnsafePointer<Int32>, UnsafePointer<Float>, Int) -> Void)?
 
+  /// Called for every layer of a single token when someone records routing.
+  var stepObserver: ((RoutedStep) -> Void)?
+
   init(
     configuration: ModelConfiguration, weights: ModelWeights, scratch: Scratch,
     cache: KeyValueCache, kernels: Kernels, pool: WorkerPool, streamer: ExpertStreamer?,

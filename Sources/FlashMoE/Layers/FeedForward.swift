@@ -21,6 +21,7 @@ extension Decoder {
         0..<rows, weight: weights.feedForwardNorm, quantizes: quantizes || router.usesInt8)
       if rows == 1 { routeStep(router, layer: layer) } else { route(router, rows: rows) }
       routerObserver?(layer, scratch.chosen, scratch.chosenWeights, rows)
+      showRouting(storeLayer, rows: rows)
       clock.lap(&times.router)
       if isStep(rows: rows) {
         try stepExperts(layer, storeLayer: storeLayer, shape: shape, rows: rows)
@@ -30,6 +31,18 @@ extension Decoder {
       clock.restart()
       addUpdate(0..<rows)
       clock.lap(&times.experts)
+    }
+  }
+
+  /// Tells the cache what the router said about every row.
+  private func showRouting(_ storeLayer: Int, rows: Int) {
+    guard let streamer else { return }
+    for row in 0..<rows {
+      streamer.observe(
+        layer: storeLayer, isAlone: rows == 1,
+        probabilities: scratch.routerLogits + row * router.expertCount,
+        chosen: UnsafeBufferPointer(
+          start: scratch.chosen + row * router.perToken, count: router.perToken))
     }
   }
 

@@ -23,7 +23,8 @@ extension Decoder {
   func routeStep(_ matrix: Matrix, layer: Int) {
     let (kernels, pool, scratch, router) = (kernels, pool, scratch, router)
     let hiddenSize = configuration.hiddenSize
-    let next = streamer?.wantsPredictions == true ? nextRouter(after: layer) : nil
+    let isWanted = streamer?.wantsPredictions == true || stepObserver != nil
+    let next = isWanted ? nextRouter(after: layer) : nil
     var ahead = scratch.normalized
     ahead.values = scratch.predictionInput
     if let next {
@@ -47,6 +48,13 @@ extension Decoder {
       router.choose(
         scratch.predictionLogits, kernels: kernels, indices: scratch.predicted,
         weights: scratch.predictedWeights)
+    }
+    if let stepObserver, case .experts(_, let storeLayer) = weights.layers[layer].feedForward {
+      stepObserver(
+        RoutedStep(
+          storeLayer: storeLayer, probabilities: UnsafePointer(scratch.routerLogits),
+          chosen: UnsafeBufferPointer(start: scratch.chosen, count: router.perToken),
+          next: next.map { ($0.storeLayer, UnsafePointer(scratch.predictionLogits)) }))
     }
   }
 

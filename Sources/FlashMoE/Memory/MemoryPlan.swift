@@ -69,6 +69,7 @@ struct MemoryPlanner {
     return ProcessOverhead.baseBytes + vocabulary * ProcessOverhead.bytesPerCompanionByte
       + manifest.recordCount * ProcessOverhead.bytesPerRecord
       + options.threadCount * ProcessOverhead.bytesPerThread
+      + options.streamer.policy.tableBytes(layerExperts: manifest.layers.map(\.expertCount))
   }
 
   func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {

@@ -1,5 +1,3 @@
-import Glibc
-
 /// The policies a user can choose by name.
 public enum CachePolicyKind: String, Sendable, CaseIterable {
   /// Least recently used.
@@ -8,6 +6,12 @@ public enum CachePolicyKind: String, Sendable, CaseIterable {
   case lfu
   /// Least frequently and recently used: counts that halve every 64 tokens.
   case lfru
+  /// Least recently used, where what was used again is kept apart from what was used once.
+  case slru
+  /// Passed over by its layer's router the longest.
+  case stale
+  /// Least expected soon, by what routers said.
+  case foresight
 }
 
 /// When something was demanded.
@@ -23,129 +27,56 @@ public struct CacheTime: Sendable {
   }
 }
 
+/// What the router of a layer said about one token; pointers are valid during a call.
+public struct RouterView {
+  public let layer: Int
+  /// `CacheTime.token` of the step.
+  public let token: Int
+  /// Whether the step has no other token.
+  public let isAlone: Bool
+  /// `RouterCode`s of all the layer's experts; nil where only the choice is known.
+  public let codes: UnsafePointer<UInt8>?
+  /// The chosen experts.
+  public let chosen: UnsafeBufferPointer<Int32>
+
+  public init(
+    layer: Int, token: Int, isAlone: Bool, codes: UnsafePointer<UInt8>?,
+    chosen: UnsafeBufferPointer<Int32>
+  ) {
+    self.layer = layer
+    self.token = token
+    self.isAlone = isAlone
+    self.codes = codes
+    self.chosen = chosen
+  }
+}
+
 /// Values records; the cache evicts the least worthy.  A value type, so that a trace can be
 /// replayed against it.
 ///
-/// The worth of a record may change only in `demanded` and `seeded`, which return the new one:
-/// that lets the cache keep it beside the slot.
+/// The cache keeps the worth beside the slot.  It asks again for a record in `demanded` and
+/// `seeded`, for a whole layer after `routed`, and for `displaced`.
 public protocol CachePolicy: Sendable {
-  /// The router asked for `record`, whether it was cached or not.
+  /// Whether `routed` does anything.
+  var followsRouter: Bool { get }
+  /// A record whose worth the last `demanded` changed besides its own; -1 for none.
+  var displaced: Int { get }
+  /// A router has chosen for one token: may change the worth of all records of its layer.  Called
+  /// before the chosen ones are demanded.
+  mutating func routed(_ view: RouterView)
+  /// The router asked for `record`, whether it was cached or not; returns its worth.
   mutating func demanded(_ record: Int, at time: CacheTime) -> Double
   /// Calibration found `record` this popular (0 … 1); called before anything was demanded.
   mutating func seeded(_ record: Int, popularity: Double) -> Double
+  /// `record` lost its slot.
+  mutating func evicted(_ record: Int)
+  /// Never a NaN, and below infinity.
   func worth(_ record: Int) -> Double
 }
 
-/// Worth is the time of the last demand.
-public struct LeastRecentlyUsed: CachePolicy {
-  private var lastUse: [Double]
-
-  public init(recordCount: Int) {
-    lastUse = Array(repeating: -.infinity, count: recordCount)
-  }
-
-  public mutating func demanded(_ record: Int, at time: CacheTime) -> Double {
-    lastUse[record] = Double(time.sequence)
-    return lastUse[record]
-  }
-
-  public mutating func seeded(_ record: Int, popularity: Double) -> Double {
-    lastUse[record] = popularity - 1
-    return lastUse[record]
-  }
-
-  public func worth(_ record: Int) -> Double { lastUse[record] }
-}
-
-/// Worth is the number of demands.
-public struct LeastFrequentlyUsed: CachePolicy {
-  private var count: [Double]
-
-  public init(recordCount: Int) {
-    count = Array(repeating: 0, count: recordCount)
-  }
-
-  public mutating func demanded(_ record: Int, at time: CacheTime) -> Double {
-    count[record] += 1
-    return count[record]
-  }
-
-  public mutating func seeded(_ record: Int, popularity: Double) -> Double {
-    count[record] = popularity
-    return popularity
-  }
-
-  public func worth(_ record: Int) -> Double { count[record] }
-}
-
-/// Worth is the number of demands, each halved every `halfLifeTokens`.
-///
-/// Forward decay (Cormode and others, 2009): instead of shrinking old counts, a demand at token t
-/// adds 2^(t / halfLife).  The order of two records is the same at every later time, so a worth
-/// changes only on demand.  Its logarithm is kept, which cannot overflow.
-public struct FrequentlyRecentlyUsed: CachePolicy {
-  private var logarithm: [Double]
-  private let halfLifeTokens: Double
-
-  public init(recordCount: Int, halfLifeTokens: Double = 64) {
-    logarithm = Array(repeating: -.infinity, count: recordCount)
-    self.halfLifeTokens = halfLifeTokens
-  }
-
-  public mutating func demanded(_ record: Int, at time: CacheTime) -> Double {
-    let added = Double(time.token) / halfLifeTokens
-    let old = logarithm[record]
-    let high = max(old, added)
-    let low = min(old, added)
-    logarithm[record] = low == -.infinity ? high : high + log2(1 + exp2(low - high))
-    return logarithm[record]
-  }
-
-  public mutating func seeded(_ record: Int, popularity: Double) -> Double {
-    logarithm[record] = log2(max(popularity, 1e-6))
-    return logarithm[record]
-  }
-
-  public func worth(_ record: Int) -> Double { logarithm[record] }
-}
-
-/// The policy chosen at run time, without an existential.
-///
-/// Only the chosen one has storage.  An enum with payloads would copy that storage on every change.
-public struct SelectedPolicy: CachePolicy {
-  public let kind: CachePolicyKind
-  private var lru: LeastRecentlyUsed
-  private var lfu: LeastFrequentlyUsed
-  private var lfru: FrequentlyRecentlyUsed
-
-  public init(_ kind: CachePolicyKind, recordCount: Int) {
-    self.kind = kind
-    lru = LeastRecentlyUsed(recordCount: kind == .lru ? recordCount : 0)
-    lfu = LeastFrequentlyUsed(recordCount: kind == .lfu ? recordCount : 0)
-    lfru = FrequentlyRecentlyUsed(recordCount: kind == .lfru ? recordCount : 0)
-  }
-
-  public mutating func demanded(_ record: Int, at time: CacheTime) -> Double {
-    switch kind {
-    case .lru: lru.demanded(record, at: time)
-    case .lfu: lfu.demanded(record, at: time)
-    case .lfru: lfru.demanded(record, at: time)
-    }
-  }
-
-  public mutating func seeded(_ record: Int, popularity: Double) -> Double {
-    switch kind {
-    case .lru: lru.seeded(record, popularity: popularity)
-    case .lfu: lfu.seeded(record, popularity: popularity)
-    case .lfru: lfru.seeded(record, popularity: popularity)
-    }
-  }
-
-  public func worth(_ record: Int) -> Double {
-    switch kind {
-    case .lru: lru.worth(record)
-    case .lfu: lfu.worth(record)
-    case .lfru: lfru.worth(record)
-    }
-  }
+extension CachePolicy {
+  public var followsRouter: Bool { false }
+  public var displaced: Int { -1 }
+  public mutating func routed(_ view: RouterView) {}
+  public mutating func evicted(_ record: Int) {}
 }

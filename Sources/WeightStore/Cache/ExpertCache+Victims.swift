@@ -23,7 +23,9 @@ extension ExpertCache {
     }
     let spareNeeded = heldMisses >= readAheadFloor
     if partition.isGlobal {
-      guard requestOrder == .request else { return victim(in: own, most: .needed) }
+      guard requestOrder == .request else {
+        return leastKey(in: own) ?? victim(in: own, most: .needed)
+      }
       // A pass over a whole layer replaces its own records once it holds its share; otherwise a
       // pass over all layers would be a cycle longer than the cache.
       if residentCount[requestLayer] >= share {
@@ -44,6 +46,36 @@ extension ExpertCache {
   func freeSlot(in range: Range<Int>) -> Int? {
     for slot in range where fill[slot] == .free { return slot }
     return nil
+  }
+
+  /// The least worthy slot that may be taken at once; nil when there is none.
+  func leastKey(in range: Range<Int>) -> Int? {
+    keyOfSlot.withUnsafeBufferPointer { keys in
+      let least = Self.least(UnsafeBufferPointer(rebasing: keys[range]))
+      guard least < .infinity else { return nil }
+      var best: Int?
+      for slot in range where keys[slot] == least {
+        if let current = best, lastUseOfSlot[slot] >= lastUseOfSlot[current] { continue }
+        best = slot
+      }
+      return best
+    }
+  }
+
+  private static func least(_ keys: UnsafeBufferPointer<Double>) -> Double {
+    typealias Lanes = SIMD8<Double>
+    let bytes = UnsafeRawBufferPointer(keys)
+    var lanes = Lanes(repeating: .infinity)
+    var at = 0
+    while at + Lanes.scalarCount <= keys.count {
+      let next = bytes.loadUnaligned(
+        fromByteOffset: at * MemoryLayout<Double>.stride, as: Lanes.self)
+      lanes = pointwiseMin(lanes, next)
+      at += Lanes.scalarCount
+    }
+    var least = lanes.min()
+    for key in keys[at...] where key < least { least = key }
+    return least
   }
 
   /// The least worthy evictable slot; of those the request will come to, the last in its order.
@@ -92,7 +124,10 @@ extension ExpertCache {
       let record = recordBase[layer] + Int(expert)
       predictedIn[record] = prediction
       let slot = Int(slotOfRecord[record])
-      if slot >= 0 { awaitedBegin[slot] = layerBegins[layer] }
+      if slot >= 0 {
+        awaitedBegin[slot] = layerBegins[layer]
+        refreshKey(slot)
+      }
     }
   }
 
@@ -156,16 +191,20 @@ extension ExpertCache {
     return best
   }
 
+  /// Whether a speculative read may take this evictable slot.
+  private func yieldsToSpeculation(_ slot: Int) -> Bool {
+    let record = Int(recordOfSlot[slot])
+    return tokenOfSlot[slot] != time.token && predictedIn[record] != prediction
+      && neededByRequest[record] != request
+      && awaitedBegin[slot] != layerBegins[Int(layerOfSlot[slot])]
+  }
+
   private func speculativeVictim(in range: Range<Int>) -> Int? {
+    // Nearly always the least worthy of all will do.
+    guard let first = leastKey(in: range) else { return nil }
+    if yieldsToSpeculation(first) { return first }
     var best: Int?
-    for slot in range where fill[slot] == .ready && pins[slot] == 0 {
-      let record = Int(recordOfSlot[slot])
-      if tokenOfSlot[slot] == time.token || predictedIn[record] == prediction
-        || neededByRequest[record] == request
-        || awaitedBegin[slot] == layerBegins[Int(layerOfSlot[slot])]
-      {
-        continue
-      }
+    for slot in range where fill[slot] == .ready && pins[slot] == 0 && yieldsToSpeculation(slot) {
       if let current = best {
         if (worthOfSlot[slot], lastUseOfSlot[slot]) >= (
           worthOfSlot[current], lastUseOfSlot[current]

@@ -23,6 +23,9 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   var recordOfSlot: [Int32]
   var layerOfSlot: [Int32]
   var worthOfSlot: [Double]
+  /// Worth where a miss may take the slot at once; infinite where it is free, filling, pinned or
+  /// awaited.  One flat array, so that the least is found at memory speed.
+  var keyOfSlot: [Double]
   /// Sequence of the last demand, for ties.
   var lastUseOfSlot: [Int]
   /// Token of the last demand.
@@ -43,6 +46,9 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   // By layer.
   var residentCount: [Int]
   var layerBegins: [Int]
+
+  /// The last router's codes.
+  private var routerCodes: [UInt8]
 
   var freeCount: Int
   var time = CacheTime(sequence: 0, token: 0)
@@ -88,6 +94,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     recordOfSlot = Array(repeating: -1, count: slots)
     layerOfSlot = Array(repeating: -1, count: slots)
     worthOfSlot = Array(repeating: 0, count: slots)
+    keyOfSlot = Array(repeating: .infinity, count: slots)
     lastUseOfSlot = Array(repeating: 0, count: slots)
     tokenOfSlot = Array(repeating: -1, count: slots)
     isSpeculated = Array(repeating: false, count: slots)
@@ -102,6 +109,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     freeCount = slots
     requestRecords = []
     requestRecords.reserveCapacity(largest)
+    routerCodes = Array(repeating: 0, count: largest)
     isPlaced = Array(repeating: false, count: largest)
     let ahead =
       partition.isGlobal ? min(Self.passAheadLimit, slots / 8) : partition.transitCount / 2
@@ -162,6 +170,8 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
       requestRecords.append(Int32(record))
     }
     layerBegins[layer] += 1
+    // What was awaited for this layer is not any more.
+    refresh(layer: layer)
     requestSequence = time.sequence
     for record in requestRecords { demand(Int(record)) }
     return true
@@ -170,11 +180,55 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   private mutating func demand(_ record: Int) {
     time.sequence += 1
     let worth = policy.demanded(record, at: time)
+    let displaced = policy.displaced
+    if displaced >= 0, slotOfRecord[displaced] >= 0 {
+      let slot = Int(slotOfRecord[displaced])
+      worthOfSlot[slot] = policy.worth(displaced)
+      refreshKey(slot)
+    }
     let slot = Int(slotOfRecord[record])
     guard slot >= 0 else { return }
     worthOfSlot[slot] = worth
     lastUseOfSlot[slot] = time.sequence
     tokenOfSlot[slot] = time.token
+    refreshKey(slot)
+  }
+
+  // MARK: What routers say
+
+  /// A router has spoken for one token; `open` with what it chose follows, after all tokens of a
+  /// step.
+  ///
+  /// - Parameters:
+  ///   - isAlone: the step has no other token.
+  ///   - codes: of all the layer's experts, or nil.
+  public mutating func observe(
+    layer: Int, isAlone: Bool, codes: UnsafePointer<UInt8>?, chosen: UnsafeBufferPointer<Int32>
+  ) {
+    guard policy.followsRouter else { return }
+    policy.routed(
+      RouterView(layer: layer, token: time.token, isAlone: isAlone, codes: codes, chosen: chosen))
+    for record in recordBase[layer]..<recordBase[layer + 1] {
+      let slot = Int(slotOfRecord[record])
+      if slot >= 0 { worthOfSlot[slot] = policy.worth(record) }
+    }
+  }
+
+  /// The same from a router's probabilities of all the layer's experts.
+  public mutating func observe(
+    layer: Int, isAlone: Bool, probabilities: UnsafePointer<Float>,
+    chosen: UnsafeBufferPointer<Int32>
+  ) {
+    guard policy.followsRouter else { return }
+    // Taken out, so that it can be read while the rest changes.
+    var codes: [UInt8] = []
+    swap(&codes, &routerCodes)
+    codes.withUnsafeMutableBufferPointer { buffer in
+      guard let base = buffer.baseAddress else { return }
+      RouterCode.encode(probabilities, count: layerExperts[layer], into: base)
+      observe(layer: layer, isAlone: isAlone, codes: base, chosen: chosen)
+    }
+    swap(&codes, &routerCodes)
   }
 
   /// Places as many of the open request's experts as there are slots for.
@@ -206,6 +260,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     let slot = Int(slotOfRecord[Int(requestRecords[position])])
     guard slot >= 0 else { return false }
     pins[slot] += 1
+    refreshKey(slot)
     let hit = CacheDecision.Hit(position: position, slot: slot, wasSpeculated: isSpeculated[slot])
     isSpeculated[slot] = false
     if fill[slot] == .ready { decision.hits.append(hit) } else { decision.adopted.append(hit) }
@@ -221,6 +276,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     tokenOfSlot[slot] = time.token
     lastUseOfSlot[slot] = requestSequence + position + 1
     pins[slot] = 1
+    refreshKey(slot)
     isHeldMiss[slot] = true
     heldMisses += 1
     decision.misses.append(
@@ -233,6 +289,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   public mutating func unpin(_ slot: Int) {
     guard pins[slot] > 0 else { return }
     pins[slot] -= 1
+    refreshKey(slot)
     if isHeldMiss[slot] {
       isHeldMiss[slot] = false
       heldMisses -= 1
@@ -249,7 +306,10 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   // MARK: Slots
 
   /// All bytes of the slot's record have arrived.
-  public mutating func landed(_ slot: Int) { fill[slot] = .ready }
+  public mutating func landed(_ slot: Int) {
+    fill[slot] = .ready
+    refreshKey(slot)
+  }
 
   /// The slot's bytes are not to be used: the read failed or the checksum did not agree.
   public mutating func discard(_ slot: Int) {
@@ -270,6 +330,8 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     residentCount[Int(layerOfSlot[slot])] -= 1
     fill[slot] = .free
     freeCount += 1
+    keyOfSlot[slot] = .infinity
+    policy.evicted(record)
     return record
   }
 
@@ -285,6 +347,24 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     tokenOfSlot[slot] = -1
     isSpeculated[slot] = false
     awaitedBegin[slot] = -1
+    keyOfSlot[slot] = .infinity
+  }
+
+  /// Brings the slot's key up to date with what it depends on.
+  @inline(__always)
+  mutating func refreshKey(_ slot: Int) {
+    let isOpen =
+      fill[slot] == .ready && pins[slot] == 0
+      && awaitedBegin[slot] != layerBegins[Int(layerOfSlot[slot])]
+    keyOfSlot[slot] = isOpen ? worthOfSlot[slot] : .infinity
+  }
+
+  /// Keys of all cached records of a layer.
+  mutating func refresh(layer: Int) {
+    for record in recordBase[layer]..<recordBase[layer + 1] {
+      let slot = Int(slotOfRecord[record])
+      if slot >= 0 { refreshKey(slot) }
+    }
   }
 
   mutating func seed(_ record: Int, popularity: Double) {

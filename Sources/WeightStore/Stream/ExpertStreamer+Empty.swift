@@ -10,7 +10,8 @@ extension ExpertStreamer {
     let layerExperts = cache.layerExperts
     cache = ExpertCache(
       partition: cache.partition, layerExperts: layerExperts,
-      policy: SelectedPolicy(options.policy, recordCount: store.manifest.recordCount),
+      policy: Self.policy(
+        options, layerExperts, expertsPerToken, slotCount: cache.partition.slotCount),
       readAheadRecords: cache.readAheadFloor)
     let stride = store.manifest.layers.map(\.record.stride).max() ?? RecordLayout.alignment
     governor = PrefetchGovernor(judgedBytes: 8 * stride)

@@ -21,6 +21,7 @@ public final class ExpertStreamer {
   /// One bit a record: its checksum agreed once.
   var verified: [UInt64]
   let largestLayer: Int
+  let expertsPerToken: Int
 
   /// Where an expert of the open request stands.
   enum Progress: UInt8 {
@@ -82,6 +83,7 @@ public final class ExpertStreamer {
     self.store = store
     self.arena = arena
     self.options = options
+    self.expertsPerToken = expertsPerToken
     let depth = options.depth
     files = try LayerFiles(
       store: store, mode: options.direct, scratch: arena.base,
@@ -105,7 +107,7 @@ public final class ExpertStreamer {
     }
     cache = ExpertCache(
       partition: partition, layerExperts: layerExperts,
-      policy: SelectedPolicy(options.policy, recordCount: store.manifest.recordCount),
+      policy: Self.policy(options, layerExperts, expertsPerToken, slotCount: arena.slotCount),
       readAheadRecords: 2 + (depth * options.pieceBytes / 2) / stride)
     governor = PrefetchGovernor(judgedBytes: 8 * stride)
     largestLayer = layerExperts.max() ?? 0

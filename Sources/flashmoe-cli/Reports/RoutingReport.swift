@@ -44,8 +44,9 @@ struct RoutingReport {
     self.effective = effective
     let layerExperts = engine.store.manifest.layers.map(\.expertCount)
     let records = layerExperts.reduce(0, +)
-    let replay = CacheReplay(layerExperts: layerExperts, expertsPerToken: perToken)
     let indices = routing.map(\.indices)
+    let replay = CacheReplay(
+      RoutingTrace(routing: indices, layerExperts: layerExperts, expertsPerToken: perToken))
     let warmup = warmupTokens
     hits = Self.shares.compactMap { share in
       let slots = records * share / 100
@@ -53,7 +54,9 @@ struct RoutingReport {
       return (
         share, slots,
         Self.policies.map {
-          replay.run(indices, policy: $0, slotCount: slots, countFrom: warmup).hitRate
+          replay.run(
+            .online($0), CacheReplay.Options(slotCount: slots, warmupTokens: warmup)
+          ).hitRate
         }
       )
     }
