@@ -82,6 +82,9 @@ import Testing
       try expectFailure(
         command + ["--cpus", "0", "-t", "2"], code: 64, kind: "usage", "2 threads on 1 processors")
     }
+    try expectFailure(
+      ["plan", store, "-ctk", "q8_0", "-ctv", "f16"], code: 64, kind: "usage", "one type")
+    try expectFailure(["plan", store, "--kv", "q4"], code: 64, kind: "usage", "q4")
     try expectFailure(["run", store, "-p", ""], code: 64, kind: "usage", "empty")
     try expectFailure(["logits", store, "-o", "/tmp/x"], code: 64, kind: "usage", "--ids")
     try expectFailure(["fly"], code: 64, kind: "usage")
@@ -109,6 +112,11 @@ import Testing
     #expect(document["fits"]?.bool == false)
     #expect(document["error"]?["kind"]?.string == "budget")
     #expect(document["minimum_bytes"]?.integer == minimum)
+    let eightBit = try #require(document["kv_q8_minimum_bytes"]?.integer)
+    #expect(eightBit < minimum)
+    let halved = try flashmoe(
+      "plan", store, "--ram", "\(eightBit)", "--ctx", "256", "--kv", "q8", "--no-probe")
+    #expect(halved.code == 0, "\(halved.messages)")
     let context = try #require(document["context_that_fits"]?.integer)
     let smaller = try flashmoe(
       "plan", store, "--ram", "\(minimum - 1)", "--ctx", "\(context)", "--no-probe")

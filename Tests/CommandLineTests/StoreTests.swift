@@ -61,6 +61,21 @@ import Testing
     #expect(try flashmoe("info", first, "--json").json()["expert_schemes"]?.string == "q4")
   }
 
+  /// The names that users of llama.cpp type mean the same.
+  @Test func familiarNamesOfTheCacheType() throws {
+    let store = try TinyStore.exact()
+    for names in [
+      ["--kv", "q8"], ["--kv", "q8_0"], ["--cache-type-k", "q8_0", "--cache-type-v", "q8_0"],
+      ["-ctk", "q8_0", "-ctv", "q8_0"], ["-ctk", "q8"],
+    ] {
+      let plan = try flashmoe(["plan", store, "--ram", "1GB", "--no-probe", "--json"] + names)
+      #expect(try plan.json()["kv"]?.string == "q8", "\(names)")
+      #expect(try plan.json()["kv_q8_saving_bytes"]?.integer == 0)
+    }
+    let help = try flashmoe("help", "run").output
+    #expect(help.contains("q8 is lossy") && !help.contains("--cache-type-k"))
+  }
+
   @Test func planAddsUp() throws {
     let result = try flashmoe(
       "plan", try TinyStore.exact(), "--ram", "30MB", "--ctx", "128", "--no-probe", "--json")

@@ -74,6 +74,56 @@ import WeightStore
     #expect(try plan { $0.budgetBytes = least + 100_000 }.contextLength < 4096)
   }
 
+  /// Positions are stored in blocks of 16; the plan counts whole blocks, in every format.
+  @Test func keyValueBlocksAreCountedExactly() throws {
+    // 3 layers, 2 heads of 32 dimensions; a block of 16 positions of one head's keys in q8 has 16
+    // scales of two bytes.
+    let configuration = try manifest().1
+    for context in [1, 15, 16, 17, 250, 4095] {
+      let blocks = (context + 15) / 16
+      for (type, blockBytes) in [
+        (KeyValueType.f16, 16 * 32 * 2), (.f32, 16 * 32 * 4), (.q8, 16 * 32 + 16 * 2),
+      ] {
+        let shape = KeyValueCache.Shape(configuration, type: type, contextLength: context)
+        let bytes = 2 * configuration.layerCount * 2 * blocks * blockBytes
+        #expect((bytes..<bytes + 128).contains(shape.byteCount))
+        let plan = try plan {
+          $0.budgetBytes = 1 << 30
+          $0.contextLength = context
+          $0.keyValueType = type
+        }
+        let item = try #require(plan.items.first { $0.name == "key/value cache" })
+        #expect(item.bytes == (shape.byteCount + 4095) / 4096 * 4096)
+        #expect(item.note.hasSuffix(type.rawValue))
+      }
+    }
+  }
+
+  @Test func longChunksAreTakenWhereTheyFit() throws {
+    let plan = try plan {
+      $0.budgetBytes = 1 << 30
+      $0.contextLength = 8192
+    }
+    #expect(plan.chunkLength == 8192)
+  }
+
+  @Test func refusalsNameEightBitKeysAndValues() throws {
+    func refusal(_ type: KeyValueType?) -> String {
+      do {
+        _ = try plan {
+          $0.budgetBytes = 1 << 20
+          $0.contextLength = 4096
+          $0.keyValueType = type
+        }
+        return ""
+      } catch {
+        return "\(error)"
+      }
+    }
+    #expect(refusal(nil).contains("--kv q8 needs"))
+    #expect(!refusal(.q8).contains("--kv q8") && refusal(.q8).contains("--ram"))
+  }
+
   @Test func requestsOutOfRangeAreRefused() throws {
     let cases: [(String, (inout EngineOptions) -> Void)] = [
       ("--ctx", { $0.contextLength = 1_000_000 }), ("--ctx", { $0.contextLength = 0 }),
