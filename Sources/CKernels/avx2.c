@@ -2,22 +2,25 @@
 #include "layout.h"
 #include "levels.h"
 #include "numeric.h"
+#include "tiles.h"
 
 #if defined(__x86_64__)
 
 #define FM_NAME "avx2"
 #define FM_LEVEL FM_AVX2
+#define FM_TABLE_MATMUL_I8 matmul_i8
 #define FM_TABLE fm_avx2_functions
 
 // Sixteen registers: one block by four tokens leaves room for weights and a broadcast.
 #define FM_MAX_BLOCKS 4
 #define FM_TILE_BLOCKS 1
 #define FM_TILE_TOKENS 4
-#define FM_I8_MAX_BLOCKS 2
 #define FM_I8_BLOCKS 1
 #define FM_I8_TOKENS 2
-#define FM_ATTENTION_HEADS 2
-#define FM_ATTENTION_RUNS 2
+#define FM_I8_FEW 2
+#define FM_I8_FEW_LIMIT 16
+#define FM_ATTENTION_LINES 4
+#define FM_ATTENTION_SUMS 4
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -26,10 +29,14 @@
 
 #include "kernel_rows.h"
 
+#include "kernel_cache.h"
 #include "kernel_attention.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+
+#include "tiles_emulated.h"
+#include "kernel_tiles.h"
 
 #pragma clang attribute pop
 

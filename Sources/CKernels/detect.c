@@ -5,12 +5,24 @@
 
 #if defined(__x86_64__)
 #include <cpuid.h>
+#include <sys/syscall.h>
+#include <unistd.h>
 
-// Register state the operating system saves (XCR0): 1 SSE, 2 AVX, 5–7 AVX-512.
+// Register state the operating system saves (XCR0): 1 SSE, 2 AVX, 5–7 AVX-512, 17–18 tiles.
 static uint64_t saved_state(void) {
   uint32_t low, high;
   __asm__ volatile("xgetbv" : "=a"(low), "=d"(high) : "c"(0));
   return (uint64_t)high << 32 | low;
+}
+
+// Tiles are 8 KiB of state a thread, so Linux lets a process use them only after it has asked.
+static bool may_use_tiles(void) {
+#if defined(__linux__)
+  const long request_permission = 0x1023, tile_data = 18;  // ARCH_REQ_XCOMP_PERM, XTILEDATA
+  return syscall(SYS_arch_prctl, request_permission, tile_data) == 0;
+#else
+  return false;
+#endif
 }
 
 static fm_level detect(void) {
@@ -24,7 +36,10 @@ static fm_level detect(void) {
   if (!(b & 1u << 5)) return FM_PORTABLE;
   const uint32_t need7 = 1u << 16 | 1u << 17 | 1u << 30 | 1u << 31;  // F, DQ, BW, VL
   bool wide = (b & need7) == need7 && (c & 1u << 11) && (state & 0xe6) == 0xe6;
-  return wide ? FM_AVX512VNNI : FM_AVX2;
+  if (!wide) return FM_AVX2;
+  const uint32_t need_tiles = 1u << 24 | 1u << 25;  // AMX-TILE, AMX-INT8
+  bool tiles = (d & need_tiles) == need_tiles && (state & 0x60000) == 0x60000;
+  return tiles && may_use_tiles() ? FM_AMX : FM_AVX512VNNI;
 }
 #else
 static fm_level detect(void) { return FM_PORTABLE; }
@@ -48,6 +63,7 @@ const fm_level_functions *fm_functions_at(fm_level level) {
 #if defined(__x86_64__)
     case FM_AVX2: return &fm_avx2_functions;
     case FM_AVX512VNNI: return &fm_avx512_functions;
+    case FM_AMX: return &fm_amx_functions;
 #endif
     default: return NULL;
   }
@@ -56,4 +72,12 @@ const fm_level_functions *fm_functions_at(fm_level level) {
 const fm_kernels *fm_kernels_at(fm_level level) {
   const fm_level_functions *functions = fm_functions_at(level);
   return functions ? &functions->kernels : NULL;
+}
+
+bool fm_emulate_tiles_at(fm_level level, const fm_matrix *w, size_t block_begin, size_t block_end,
+                         const fm_activations *a, size_t m, float *y, size_t ldy) {
+  const fm_level_functions *functions = fm_functions_at(level);
+  if (!functions) return false;
+  functions->emulated_tiles(w, block_begin, block_end, a, m, y, ldy);
+  return true;
 }

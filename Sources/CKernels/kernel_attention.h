@@ -1,181 +1,267 @@
-// Attention of one query position over a key/value cache.  Included by each level after
-// kernel_rows.h.
+// Attention of a run of queries over one key/value head's cache.  Included by each level after
+// kernel_cache.h.
 //
-// Online softmax over fixed blocks of 64 positions, ascending.  Per block and head: scores by
-// one chain over head_dim and a fixed addition of lanes, a new maximum, weights, then one chain
-// per output element over the block's positions.  Tiles of heads only share loads.
+// Online softmax over blocks of 64 positions, aligned to position 0, ascending.  A *line* is one
+// head of one row.  For each line and block: sixteen scores at a time, each one chain over the
+// head's dimensions; a new maximum; weights; then one chain per output element over the block's
+// positions.  Tiles of lines share loads and never a sum, and a position a line does not see is
+// never an operand, so a line's bits depend on its query and what it sees alone.
+#include "CKernels.h"
 
 #define FM_POSITIONS 64
-#define FM_HEADS 8
+#define FM_CACHE_BLOCKS (FM_POSITIONS / FM_CACHE_POSITIONS)
+#define FM_LINES FM_ATTENTION_LINES
+#define FM_SCALE_GROUPS (FM_MAX_HEAD_DIM / FM_CACHE_GROUP)
 
-typedef struct attention_state {
-  float scores[FM_HEADS][FM_POSITIONS];  // then weights
-  float maximum[FM_HEADS];
-  float total[FM_HEADS];
-} attention_state;
+// Vectors of positions or of dimensions beside `lines` lines: as many sums as registers hold.
+#define FM_BESIDE(lines) \
+  (FM_ATTENTION_SUMS / (lines) > 4 ? 4 : FM_ATTENTION_SUMS / (lines) < 1 ? 1 : FM_ATTENTION_SUMS / (lines))
 
-FM_INLINE vf load_cache(fm_cache_type type, const void *base, size_t at, size_t count) {
-  if (type == FM_CACHE_F32) return load_run((const float *)base + at, count, 0);
-  const uint16_t *p = (const uint16_t *)base + at;
-  return count == 16 ? vf_from_f16(p) : vf_from_f16_n(p, count);
-}
+typedef float score_row[FM_POSITIONS];
 
-// Scores of `heads` heads for four positions.  Rows past the last repeat it; the caller masks.
-FM_INLINE void score_tile(fm_cache_type type, const int heads, const float *q, size_t ldq,
-                          const fm_attention_span *span, size_t position, size_t last,
-                          float (*scores)[FM_POSITIONS], size_t column) {
-  vf acc[FM_ATTENTION_HEADS][4];
-  size_t row[4];
+// The lines in work, cut from the caller's workspace.
+typedef struct attention_lines {
+  size_t lines, dims, padded, stride;
+  float *queries;  // [dims][stride], scaled
+  float *out;      // [lines][padded]
+  float *totals;   // [lines][16], sixteen partial sums
+  float *maximum;  // [lines], sixteen more may be read
+} attention_lines;
+
+// One block of positions: the first `count` are seen.
+typedef struct attention_block {
+  const uint8_t *keys, *values;
+  size_t bytes;   // of sixteen positions
+  size_t groups;  // of dimensions that share a scale
+  size_t count;
+  score_row scales[FM_SCALE_GROUPS];  // of values, 8-bit caches only
+} attention_block;
+
+// Scores of `lines` lines for 16 * vectors positions.
+FM_INLINE void score_tile(fm_cache_type type, const int lines, const int vectors,
+                          const attention_lines *work, size_t line, const attention_block *block,
+                          int vector, score_row *scores) {
+  vf acc[8][4];
 #pragma clang loop unroll(full)
-  for (int p = 0; p < 4; p++) {
-    size_t at = position + (size_t)p;
-    row[p] = (at < last ? at : last) * span->head_dim;
+  for (int l = 0; l < lines; l++)
 #pragma clang loop unroll(full)
-    for (int h = 0; h < heads; h++) acc[h][p] = vf_set1(0);
-  }
-  FM_RUNS(span->head_dim) {
-    vf keys[4];
+    for (int v = 0; v < vectors; v++) acc[l][v] = vf_set1(0);
+  const uint8_t *keys = block->keys + (size_t)vector * block->bytes;
+  const float *query = work->queries + line;
+  for (size_t g = 0, d = 0; d < work->dims; g++) {
+    vf scale[4];
 #pragma clang loop unroll(full)
-    for (int p = 0; p < 4; p++) keys[p] = load_cache(type, span->keys, row[p] + i, count);
+    for (int v = 0; v < vectors; v++)
+      scale[v] = cache_key_scale(type, keys + (size_t)v * block->bytes, g);
+    size_t end = d + FM_CACHE_GROUP < work->dims ? d + FM_CACHE_GROUP : work->dims;
+    for (; d < end; d++, query += work->stride) {
+      vf key[4];
 #pragma clang loop unroll(full)
-    for (int h = 0; h < heads; h++) {
-      vf query = load_run(q + (size_t)h * ldq + i, count, 0);
+      for (int v = 0; v < vectors; v++)
+        key[v] = cache_load(type, keys + (size_t)v * block->bytes, block->groups,
+                            d * FM_CACHE_POSITIONS, scale[v]);
 #pragma clang loop unroll(full)
-      for (int p = 0; p < 4; p++) acc[h][p] = vf_fma(query, keys[p], acc[h][p]);
+      for (int l = 0; l < lines; l++) {
+        vf q = vf_set1(query[l]);
+#pragma clang loop unroll(full)
+        for (int v = 0; v < vectors; v++) acc[l][v] = vf_fma(q, key[v], acc[l][v]);
+      }
     }
   }
 #pragma clang loop unroll(full)
-  for (int h = 0; h < heads; h++)
-    vf_sum4(acc[h][0], acc[h][1], acc[h][2], acc[h][3], &scores[h][column]);
+  for (int l = 0; l < lines; l++)
+#pragma clang loop unroll(full)
+    for (int v = 0; v < vectors; v++) vf_store(&scores[l][16 * (vector + v)], acc[l][v]);
 }
 
-// Turns one head's block of scores into weights; returns the factor for what came before.
-static float weigh_block(attention_state *state, size_t head, float scale, size_t count) {
-  float *scores = state->scores[head];
-  for (size_t p = 0; p < count; p++) scores[p] = scores[p] * scale;
-  for (size_t p = count; p < FM_POSITIONS; p++) scores[p] = -__builtin_inff();
-  vf greatest = vf_load(scores);
-  for (size_t p = 16; p < FM_POSITIONS; p += 16) greatest = vf_max(greatest, vf_load(scores + p));
-  float before = state->maximum[head];
-  float block = vf_greatest(greatest);
-  float maximum = block > before ? block : before;
+// Turns scores into weights, and leaves in `factors` what earlier sums are multiplied with.
+FM_INLINE void weigh_tile(const int lines, attention_lines *work, size_t line, size_t count,
+                          score_row *scores, float *factors) {
+  float greatest[16] = {0}, after[16];
+#pragma clang loop unroll(full)
+  for (int l = 0; l < lines; l++) {
+    for (size_t p = count / 16 * 16; p < FM_POSITIONS; p += 16) {
+      size_t seen = count > p ? count - p : 0;
+      vf_store(&scores[l][p], vf_load_n(&scores[l][p], seen, -__builtin_inff()));
+    }
+    vf a = vf_max(vf_load(&scores[l][0]), vf_load(&scores[l][16]));
+    vf b = vf_max(vf_load(&scores[l][32]), vf_load(&scores[l][48]));
+    greatest[l] = vf_greatest(vf_max(a, b));
+  }
+  vf before = vf_load(work->maximum + line);
+  vf maximum = vf_max(vf_load(greatest), before);
+  vf_store(after, maximum);
+  vf_store_n(work->maximum + line, maximum, (size_t)lines);
+  vf_store(factors, vf_exp(vf_sub(before, maximum)));
+#pragma clang loop unroll(full)
+  for (int l = 0; l < lines; l++) {
+    vf shift = vf_set1(after[l]);
+    vf sums[FM_CACHE_BLOCKS];
+#pragma clang loop unroll(full)
+    for (int v = 0; v < FM_CACHE_BLOCKS; v++) {
+      sums[v] = vf_exp(vf_sub(vf_load(&scores[l][16 * v]), shift));
+      vf_store(&scores[l][16 * v], sums[v]);
+    }
+    vf sum = vf_add(vf_add(sums[0], sums[1]), vf_add(sums[2], sums[3]));
+    float *total = work->totals + 16 * (line + (size_t)l);
+    vf_store(total, vf_fma(vf_load(total), vf_set1(factors[l]), sum));
+  }
+}
+
+// out = out * factor + weights * values, for `lines` lines and 16 * runs dimensions.
+FM_INLINE void value_tile(fm_cache_type type, const int lines, const int runs,
+                          const attention_lines *work, size_t line, const attention_block *block,
+                          size_t at, const score_row *weights, const float *factors) {
+  vf acc[8][4];
+  float *out = work->out + line * work->padded + at;
+#pragma clang loop unroll(full)
+  for (int l = 0; l < lines; l++)
+#pragma clang loop unroll(full)
+    for (int r = 0; r < runs; r++)
+      acc[l][r] = vf_mul(vf_load(out + (size_t)l * work->padded + 16 * (size_t)r),
+                         vf_set1(factors[l]));
+  const uint8_t *values = block->values;
+  for (size_t p = 0; p < block->count; values += block->bytes) {
+    size_t end = p + FM_CACHE_POSITIONS < block->count ? p + FM_CACHE_POSITIONS : block->count;
+    for (size_t element = at; p < end; p++, element += work->padded) {
+      vf value[4];
+#pragma clang loop unroll(full)
+      for (int r = 0; r < runs; r++) {
+        vf scale = cache_value_scale(type, block->scales[(at + 16 * (size_t)r) / FM_CACHE_GROUP], p);
+        value[r] = cache_load(type, values, block->groups, element + 16 * (size_t)r, scale);
+      }
+#pragma clang loop unroll(full)
+      for (int l = 0; l < lines; l++) {
+        vf weight = vf_set1(weights[l][p]);
+#pragma clang loop unroll(full)
+        for (int r = 0; r < runs; r++) acc[l][r] = vf_fma(weight, value[r], acc[l][r]);
+      }
+    }
+  }
+#pragma clang loop unroll(full)
+  for (int l = 0; l < lines; l++)
+#pragma clang loop unroll(full)
+    for (int r = 0; r < runs; r++)
+      vf_store(out + (size_t)l * work->padded + 16 * (size_t)r, acc[l][r]);
+}
+
+FM_INLINE void attend_tile(fm_cache_type type, const int lines, attention_lines *work, size_t line,
+                           const attention_block *block) {
+  score_row scores[8];
   float factors[16];
-  vf_store(factors, vf_exp(vf_set1(before - maximum)));
-  vf sum = vf_set1(0);
-  for (size_t p = 0; p < FM_POSITIONS; p += 16) {
-    vf e = vf_exp(vf_sub(vf_load(scores + p), vf_set1(maximum)));
-    vf_store(scores + p, e);
-    sum = vf_add(sum, e);
-  }
-  state->maximum[head] = maximum;
-  state->total[head] = state->total[head] * factors[0] + vf_sum(sum);
-  return factors[0];
-}
-
-// out = out * factor + weights * values, for `heads` heads and `runs` runs of sixteen elements.
-FM_INLINE void value_tile(fm_cache_type type, const int heads, const int runs, size_t width,
-                          const float (*weights)[FM_POSITIONS], const float *factors,
-                          const fm_attention_span *span, size_t begin, size_t count, size_t at,
-                          float *out, size_t ldo) {
-  vf acc[FM_ATTENTION_HEADS][FM_ATTENTION_RUNS];
-#pragma clang loop unroll(full)
-  for (int h = 0; h < heads; h++)
-#pragma clang loop unroll(full)
-    for (int r = 0; r < runs; r++)
-      acc[h][r] = vf_mul(load_run(out + (size_t)h * ldo + at + 16 * (size_t)r, width, 0),
-                         vf_set1(factors[h]));
-  for (size_t p = 0; p < count; p++) {
-    size_t row = (begin + p) * span->head_dim + at;
-    vf values[FM_ATTENTION_RUNS];
-#pragma clang loop unroll(full)
-    for (int r = 0; r < runs; r++)
-      values[r] = load_cache(type, span->values, row + 16 * (size_t)r, width);
-#pragma clang loop unroll(full)
-    for (int h = 0; h < heads; h++) {
-      vf weight = vf_set1(weights[h][p]);
-#pragma clang loop unroll(full)
-      for (int r = 0; r < runs; r++) acc[h][r] = vf_fma(weight, values[r], acc[h][r]);
-    }
-  }
-#pragma clang loop unroll(full)
-  for (int h = 0; h < heads; h++)
-#pragma clang loop unroll(full)
-    for (int r = 0; r < runs; r++)
-      store_run(out + (size_t)h * ldo + at + 16 * (size_t)r, acc[h][r], width);
-}
-
-FM_INLINE void value_block(fm_cache_type type, const int heads,
-                           const float (*weights)[FM_POSITIONS], const float *factors,
-                           const fm_attention_span *span, size_t begin, size_t count, float *out,
-                           size_t ldo) {
+  int vector = 0, vectors = (int)((block->count + 15) / 16);
+  for (; vector + FM_BESIDE(lines) <= vectors; vector += FM_BESIDE(lines))
+    score_tile(type, lines, FM_BESIDE(lines), work, line, block, vector, scores);
+  for (; vector < vectors; vector++) score_tile(type, lines, 1, work, line, block, vector, scores);
+  weigh_tile(lines, work, line, block->count, scores, factors);
   size_t at = 0;
-  for (; at + 16 * FM_ATTENTION_RUNS <= span->head_dim; at += 16 * FM_ATTENTION_RUNS)
-    value_tile(type, heads, FM_ATTENTION_RUNS, 16, weights, factors, span, begin, count, at, out,
-               ldo);
-  for (; at + 16 <= span->head_dim; at += 16)
-    value_tile(type, heads, 1, 16, weights, factors, span, begin, count, at, out, ldo);
-  if (at < span->head_dim)
-    value_tile(type, heads, 1, span->head_dim - at, weights, factors, span, begin, count, at, out,
-               ldo);
+  for (; at + 16 * FM_BESIDE(lines) <= work->padded; at += 16 * FM_BESIDE(lines))
+    value_tile(type, lines, FM_BESIDE(lines), work, line, block, at, scores, factors);
+  for (; at < work->padded; at += 16)
+    value_tile(type, lines, 1, work, line, block, at, scores, factors);
 }
 
-// Up to FM_HEADS heads; `type` is a constant in each caller.
-FM_INLINE void attention_heads(fm_cache_type type, const float *q, size_t heads, size_t ldq,
-                               const fm_attention_span *span, float *out, size_t ldo) {
-  attention_state state;
-  for (size_t h = 0; h < heads; h++) {
-    state.maximum[h] = -__builtin_inff();
-    state.total[h] = 0;
-    memset(out + h * ldo, 0, span->head_dim * sizeof(float));
+// Lines [line, end) over positions [position, position + count), position a multiple of 64.
+FM_INLINE void attend_block(fm_cache_type type, const fm_attention_cache *cache, size_t position,
+                            size_t count, attention_lines *work, size_t line, size_t end) {
+  attention_block block;
+  block.bytes = fm_cache_block_bytes(type, work->dims);
+  block.groups = fm_cache_groups(work->dims);
+  block.count = count;
+  block.keys = (const uint8_t *)cache->keys + position / FM_CACHE_POSITIONS * block.bytes;
+  block.values = (const uint8_t *)cache->values + position / FM_CACHE_POSITIONS * block.bytes;
+  if (type == FM_CACHE_Q8)
+    for (size_t p = 0; p < count; p += 16)
+      for (size_t g = 0; g < block.groups; g++)
+        vf_store(&block.scales[g][p],
+                 cache_key_scale(type, block.values + p / FM_CACHE_POSITIONS * block.bytes, g));
+  for (; FM_LINES >= 8 && line + 8 <= end; line += 8) attend_tile(type, 8, work, line, &block);
+  for (; FM_LINES >= 4 && line + 4 <= end; line += 4) attend_tile(type, 4, work, line, &block);
+  for (; FM_LINES >= 2 && line + 2 <= end; line += 2) attend_tile(type, 2, work, line, &block);
+  for (; line < end; line++) attend_tile(type, 1, work, line, &block);
+}
+
+#define FM_ATTEND(name, type)                                                               \
+  static __attribute__((noinline)) void name(const fm_attention_cache *cache,               \
+                                             size_t position, size_t count,                 \
+                                             attention_lines *work, size_t line, size_t end) { \
+    attend_block(type, cache, position, count, work, line, end);                            \
   }
-  for (size_t begin = 0; begin < span->positions; begin += FM_POSITIONS) {
-    size_t left = span->positions - begin;
-    size_t count = left < FM_POSITIONS ? left : FM_POSITIONS;
-    size_t last = begin + count - 1;
-    for (size_t p = 0; p < count; p += 4) {
-      size_t h = 0;
-      for (; h + FM_ATTENTION_HEADS <= heads; h += FM_ATTENTION_HEADS)
-        score_tile(type, FM_ATTENTION_HEADS, q + h * ldq, ldq, span, begin + p, last,
-                   &state.scores[h], p);
-      for (; h < heads; h++)
-        score_tile(type, 1, q + h * ldq, ldq, span, begin + p, last, &state.scores[h], p);
+FM_ATTEND(attend_f16, FM_CACHE_F16)
+FM_ATTEND(attend_f32, FM_CACHE_F32)
+FM_ATTEND(attend_q8, FM_CACHE_Q8)
+
+typedef void (*attend_function)(const fm_attention_cache *, size_t, size_t, attention_lines *,
+                                size_t, size_t);
+
+static attention_lines start_lines(const fm_attention_cache *cache, const fm_attention_rows *rows,
+                                   size_t row, size_t row_count, size_t head, size_t head_count,
+                                   float *workspace) {
+  attention_lines work;
+  work.lines = row_count * head_count;
+  work.dims = cache->head_dim;
+  work.padded = (cache->head_dim + 15) / 16 * 16;
+  // An odd number of cache lines, so that a tile's queries do not compete for the same sets.
+  work.stride = (work.lines + 15) / 16 * 16 | 16;
+  work.out = workspace;
+  work.totals = work.out + work.lines * work.padded;
+  work.maximum = work.totals + work.lines * 16;
+  work.queries = work.maximum + work.lines + 16;
+  for (size_t line = 0; line < work.lines; line++) {
+    const float *from = rows->queries + (row + line / head_count) * rows->query_stride
+                        + (head + line % head_count) * work.dims;
+    for (size_t d = 0; d < work.dims; d++)
+      work.queries[d * work.stride + line] = from[d] * rows->scale;
+  }
+  memset(work.out, 0, work.lines * (work.padded + 16) * sizeof(float));
+  for (size_t i = 0; i < work.lines + 16; i++) work.maximum[i] = -__builtin_inff();
+  return work;
+}
+
+static void finish_lines(const attention_lines *work, const fm_attention_rows *rows, size_t row,
+                         size_t head, size_t head_count) {
+  for (size_t line = 0; line < work->lines; line++) {
+    vf inverse = vf_set1(1.0f / vf_sum(vf_load(work->totals + 16 * line)));
+    float *to = rows->out + (row + line / head_count) * rows->out_stride
+                + (head + line % head_count) * work->dims;
+    FM_RUNS(work->dims)
+      store_run(to + i, vf_mul(vf_load(work->out + line * work->padded + i), inverse), count);
+  }
+}
+
+// Blocks that all rows see whole are shared by all lines; the rest is each row's own, up to the
+// last position it sees.
+static void attend_lines(attend_function attend, const fm_attention_cache *cache,
+                         const fm_attention_rows *rows, size_t row, size_t row_count, size_t head,
+                         size_t head_count, float *workspace) {
+  attention_lines work =
+      start_lines(cache, rows, row, row_count, head, head_count, workspace);
+  size_t first = rows->position + row + 1;
+  size_t shared = first / FM_POSITIONS * FM_POSITIONS;
+  for (size_t p = 0; p < shared; p += FM_POSITIONS)
+    attend(cache, p, FM_POSITIONS, &work, 0, work.lines);
+  for (size_t r = 0; r < row_count; r++)
+    for (size_t p = shared; p < first + r; p += FM_POSITIONS) {
+      size_t left = first + r - p;
+      attend(cache, p, left < FM_POSITIONS ? left : FM_POSITIONS, &work, r * head_count,
+             (r + 1) * head_count);
     }
-    float factors[FM_HEADS];
-    for (size_t h = 0; h < heads; h++) factors[h] = weigh_block(&state, h, span->scale, count);
-    const float (*weights)[FM_POSITIONS] = (const float (*)[FM_POSITIONS])state.scores;
-    size_t h = 0;
-    for (; h + FM_ATTENTION_HEADS <= heads; h += FM_ATTENTION_HEADS)
-      value_block(type, FM_ATTENTION_HEADS, weights + h, factors + h, span, begin, count,
-                  out + h * ldo, ldo);
-    for (; h < heads; h++)
-      value_block(type, 1, weights + h, factors + h, span, begin, count, out + h * ldo, ldo);
-  }
-  for (size_t h = 0; h < heads && span->positions > 0; h++) {
-    vf inverse = vf_set1(1.0f / state.total[h]);
-    FM_RUNS(span->head_dim) {
-      float *o = out + h * ldo + i;
-      store_run(o, vf_mul(load_run(o, count, 0), inverse), count);
+  finish_lines(&work, rows, row, head, head_count);
+}
+
+static void attention(const fm_attention_cache *cache, const fm_attention_rows *rows,
+                      void *workspace) {
+  attend_function attend = cache->type == FM_CACHE_F16   ? attend_f16
+                           : cache->type == FM_CACHE_F32 ? attend_f32
+                                                         : attend_q8;
+  size_t heads = rows->heads < FM_WORK_LINES ? rows->heads : FM_WORK_LINES;
+  size_t together = FM_WORK_LINES / heads;
+  for (size_t row = 0; row < rows->rows; row += together) {
+    size_t row_count = rows->rows - row < together ? rows->rows - row : together;
+    for (size_t head = 0; head < rows->heads; head += heads) {
+      size_t left = rows->heads - head;
+      attend_lines(attend, cache, rows, row, row_count, head, left < heads ? left : heads,
+                   (float *)workspace);
     }
-  }
-}
-
-static __attribute__((noinline)) void attention_f16(const float *q, size_t heads, size_t ldq,
-                                                    const fm_attention_span *span, float *out,
-                                                    size_t ldo) {
-  attention_heads(FM_CACHE_F16, q, heads, ldq, span, out, ldo);
-}
-
-static __attribute__((noinline)) void attention_f32(const float *q, size_t heads, size_t ldq,
-                                                    const fm_attention_span *span, float *out,
-                                                    size_t ldo) {
-  attention_heads(FM_CACHE_F32, q, heads, ldq, span, out, ldo);
-}
-
-static void attention(const float *q, size_t heads, size_t ldq, const fm_attention_span *span,
-                      float *out, size_t ldo) {
-  for (size_t h = 0; h < heads; h += FM_HEADS) {
-    size_t some = heads - h < FM_HEADS ? heads - h : FM_HEADS;
-    if (span->type == FM_CACHE_F16) attention_f16(q + h * ldq, some, ldq, span, out + h * ldo, ldo);
-    else attention_f32(q + h * ldq, some, ldq, span, out + h * ldo, ldo);
   }
 }

@@ -20,6 +20,11 @@ typedef struct f32_call {
       acc[b][t] = vf_fma(weights[b], a, acc[b][t]);                            \
   }
 
+// One token waits for memory: each of its blocks is a stream, asked for as far ahead as its share
+// of what a core keeps in flight.
+#define FM_AHEAD(tokens, at) \
+  if ((tokens) == 1) __builtin_prefetch((const uint8_t *)(at) + FM_PREFETCH_BYTES / FM_MAX_BLOCKS)
+
 FM_INLINE void f32_tile_plain(fm_scheme scheme, const int blocks, const int tokens,
                               const uint8_t *base, size_t bytes, size_t columns,
                               const float *const *xs, vf (*acc)[FM_TILE_TOKENS]) {
@@ -27,9 +32,9 @@ FM_INLINE void f32_tile_plain(fm_scheme scheme, const int blocks, const int toke
     vf w[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
-      const uint8_t *block = base + (size_t)b * bytes;
-      w[b] = scheme == FM_F32 ? vf_load((const float *)block + 16 * k)
-                              : vf_from_f16((const uint16_t *)block + 16 * k);
+      const uint8_t *at = base + (size_t)b * bytes + (scheme == FM_F32 ? 64 : 32) * k;
+      FM_AHEAD(tokens, at);
+      w[b] = scheme == FM_F32 ? vf_load((const float *)at) : vf_from_f16((const uint16_t *)at);
     }
     FM_STEP(w, k)
   }
@@ -42,7 +47,9 @@ FM_INLINE void f32_tile_bf16(const int blocks, const int tokens, const uint8_t *
     vf w[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
-      pairs[b] = vi_load(base + (size_t)b * bytes + 32 * k);
+      const uint8_t *at = base + (size_t)b * bytes + 32 * k;
+      FM_AHEAD(tokens, at);
+      pairs[b] = vi_load(at);
       w[b] = vf_even_bf16(pairs[b]);
     }
     FM_STEP(w, k)
@@ -83,6 +90,7 @@ FM_INLINE void f32_group(fm_scheme scheme, const int blocks, const int tokens, c
     vf w[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
+      FM_AHEAD(tokens, data[b] + line * FM_LINE_BYTES);
       packed[b] = vi_load(data[b] + line * FM_LINE_BYTES);
       if (scheme == FM_Q8) packed[b] = vi_flip_bytes(packed[b]);
     }

@@ -17,9 +17,9 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
                         const uint8_t *const *data, const int8_t *values, size_t stride,
                         const float *scales, const int32_t *sums, size_t group_stride,
                         const vf *weight_scale, const vf *weight_bias,
-                        vf (*acc)[FM_I8_TOKENS]) {
-  vdot dot[FM_MAX_BLOCKS][FM_I8_TOKENS];
-  int32_t init[FM_I8_TOKENS];
+                        vf (*acc)[FM_I8_FEW]) {
+  vdot dot[FM_MAX_BLOCKS][FM_I8_FEW];
+  int32_t init[FM_I8_FEW];
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     int32_t sum = sums[(size_t)t * group_stride];
@@ -67,15 +67,23 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
   }
 }
 
-FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, const i8_call *call,
-                       size_t block, size_t token) {
+// Asks for `count` bytes from `at` on, whole lines; addresses nobody owns do no harm.
+FM_INLINE void prefetch_bytes(const uint8_t *at, const size_t count) {
+#pragma clang loop unroll(full)
+  for (size_t offset = 0; offset < count; offset += FM_LINE_BYTES) __builtin_prefetch(at + offset);
+}
+
+// All columns of a tile.  `streams` says that the weights come from memory for the first time: the
+// tile then asks for what follows them at the pace it uses them, scales and lines alike.
+FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, const bool streams,
+                       const i8_call *call, size_t block, size_t token) {
   const size_t columns = fm_padded_columns(scheme, call->w->columns);
   const size_t stride = call->a->stride, group_stride = stride / 32;
   const uint8_t *base = call->w->data + block * call->block_bytes;
   const int8_t *values = call->a->values + token * stride;
   const float *scales = call->a->scales + token * group_stride;
   const int32_t *sums = call->a->sums + token * group_stride;
-  vf acc[FM_MAX_BLOCKS][FM_I8_TOKENS];
+  vf acc[FM_MAX_BLOCKS][FM_I8_FEW];
   const uint8_t *data[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
   for (int b = 0; b < blocks; b++) {
@@ -85,7 +93,17 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
     for (int t = 0; t < tokens; t++) acc[b][t] = vf_set1(0);
   }
   const size_t groups = columns / (scheme == FM_Q4A ? 64 : 32);
+  // One block is one stream.  More are followed by as many, which are asked for in their order.
+  const uint8_t *ahead =
+      base + (blocks == 1 ? FM_PREFETCH_BYTES : (size_t)blocks * call->block_bytes);
+  const size_t step = (size_t)blocks * (scheme == FM_Q4A  ? FM_Q4A_GROUP_BYTES
+                                        : scheme == FM_Q8 ? FM_Q8_GROUP_BYTES + 32
+                                                          : FM_Q4_GROUP_BYTES + 32);
   for (size_t group = 0; group < groups; group++) {
+    if (streams) {
+      prefetch_bytes(ahead, step);
+      ahead += step;
+    }
     vf scale[FM_MAX_BLOCKS], bias[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
@@ -123,27 +141,35 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
   }
 }
 
-#define FM_COVER_TOKENS_I8(scheme, blocks, call, block, m)                                       \
+// m tokens of a tile's blocks, in runs of falling length.  The first run streams, the others find
+// the weights in the cache.
+#define FM_COVER_TOKENS_I8(scheme, blocks, most, call, block, m)                                 \
   do {                                                                                           \
     size_t t = 0;                                                                                \
-    for (; t + FM_I8_TOKENS <= (m); t += FM_I8_TOKENS)                                           \
-      i8_tile(scheme, blocks, FM_I8_TOKENS, call, block, t);                                     \
-    if (FM_I8_TOKENS > 4 && t + 4 <= (m)) i8_tile(scheme, blocks, 4, call, block, t), t += 4;    \
-    if (FM_I8_TOKENS > 3 && t + 3 <= (m)) i8_tile(scheme, blocks, 3, call, block, t), t += 3;    \
-    if (FM_I8_TOKENS > 2 && t + 2 <= (m)) i8_tile(scheme, blocks, 2, call, block, t), t += 2;    \
-    if (t < (m)) i8_tile(scheme, blocks, 1, call, block, t);                                     \
+    FM_RUN_I8(scheme, blocks, most, call, block, m)                                              \
+    for (; t + (most) <= (m); t += (most)) i8_tile(scheme, blocks, most, false, call, block, t); \
+    FM_RUN_I8(scheme, blocks, 4, call, block, m)                                                 \
+    FM_RUN_I8(scheme, blocks, 3, call, block, m)                                                 \
+    FM_RUN_I8(scheme, blocks, 2, call, block, m)                                                 \
+    FM_RUN_I8(scheme, blocks, 1, call, block, m)                                                 \
   } while (0)
 
+#define FM_RUN_I8(scheme, blocks, run, call, block, m)                                           \
+  if ((run) <= FM_I8_FEW && t + (run) <= (m)) {                                                  \
+    if (t == 0) i8_tile(scheme, blocks, run, true, call, block, t);                              \
+    else i8_tile(scheme, blocks, run, false, call, block, t);                                    \
+    t += (run);                                                                                  \
+  }
+
+// Few tokens wait for memory, so their blocks go by one after the other, one long stream.  Many
+// tokens wait for arithmetic: a tile of several blocks broadcasts each activation once for all.
 #define FM_MATMUL_I8(name, scheme)                                                               \
   static __attribute__((noinline)) void name(const i8_call *call, size_t block, size_t end,      \
                                              size_t m) {                                         \
-    if (m == 1)                                                                                  \
-      for (; block + FM_I8_MAX_BLOCKS <= end; block += FM_I8_MAX_BLOCKS)                         \
-        i8_tile(scheme, FM_I8_MAX_BLOCKS, 1, call, block, 0);                                    \
-    if (FM_I8_BLOCKS > 1)                                                                        \
+    if (FM_I8_BLOCKS > 1 && m > FM_I8_FEW_LIMIT)                                                 \
       for (; block + FM_I8_BLOCKS <= end; block += FM_I8_BLOCKS)                                 \
-        FM_COVER_TOKENS_I8(scheme, FM_I8_BLOCKS, call, block, m);                                \
-    for (; block < end; block++) FM_COVER_TOKENS_I8(scheme, 1, call, block, m);                  \
+        FM_COVER_TOKENS_I8(scheme, FM_I8_BLOCKS, FM_I8_TOKENS, call, block, m);                  \
+    for (; block < end; block++) FM_COVER_TOKENS_I8(scheme, 1, FM_I8_FEW, call, block, m);       \
   }
 
 FM_MATMUL_I8(matmul_i8_q8, FM_Q8)

@@ -22,3 +22,21 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns) {
   }
   return 0;
 }
+
+size_t fm_cache_block_bytes(fm_cache_type type, size_t head_dim) {
+  size_t elements = fm_round_up(head_dim, 16) * FM_CACHE_POSITIONS;
+  switch (type) {
+    case FM_CACHE_F16: return elements * sizeof(uint16_t);
+    case FM_CACHE_F32: return elements * sizeof(float);
+    case FM_CACHE_Q8:
+      return elements + fm_cache_groups(head_dim) * FM_CACHE_POSITIONS * sizeof(uint16_t);
+  }
+  return 0;
+}
+
+size_t fm_attention_workspace_bytes(size_t head_dim) {
+  // Outputs and sixteen sums a line, maxima with a vector to spare, queries.
+  size_t line = fm_round_up(head_dim, 16) + 16 + 1;
+  size_t queries = (FM_WORK_LINES + 16) * head_dim;
+  return fm_round_up((FM_WORK_LINES * line + 16 + queries) * sizeof(float), FM_LINE_BYTES);
+}

@@ -5,6 +5,9 @@
 #include "CKernels.h"
 
 #define FM_LINE_BYTES 64
+// How far ahead of its use a stream of weights is asked for: enough lines in flight to cover the
+// latency of memory, few enough to be in the first-level cache still when their turn comes.
+#define FM_PREFETCH_BYTES 8192
 
 static inline size_t fm_round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
@@ -28,6 +31,15 @@ static inline size_t fm_rows_in_block(const fm_matrix *w, size_t block) {
 static inline size_t fm_word_index(fm_scheme scheme, size_t row, size_t k) {
   return scheme == FM_F16 ? 16 * k + row : 32 * (k / 2) + 2 * row + k % 2;
 }
+
+// Key/value caches: groups of dimensions that share a scale, in 8 bits.
+static inline size_t fm_cache_groups(size_t head_dim) {
+  return (head_dim + FM_CACHE_GROUP - 1) / FM_CACHE_GROUP;
+}
+
+// Attention keeps this many (row, head) pairs in work, so that a block of keys and values is
+// loaded from memory once for all of them.
+#define FM_WORK_LINES 64
 
 // A quantized group's lines.
 static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded,

@@ -17,15 +17,20 @@ typedef struct fm_fit {
 typedef void (*fm_fit_function)(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search,
                                 fm_fit *fit);
 
+typedef void (*fm_i8_function)(const fm_matrix *w, size_t block_begin, size_t block_end,
+                               const fm_activations *a, size_t m, float *y, size_t ldy);
+
 typedef struct fm_level_functions {
   fm_kernels kernels;
   fm_fit_function fit_q8, fit_q4, fit_q4a;
+  fm_i8_function emulated_tiles;
 } fm_level_functions;
 
 extern const fm_level_functions fm_portable_functions;
 #if defined(__x86_64__)
 extern const fm_level_functions fm_avx2_functions;
 extern const fm_level_functions fm_avx512_functions;
+extern const fm_level_functions fm_amx_functions;
 #endif
 
 const fm_level_functions *fm_functions_at(fm_level level);

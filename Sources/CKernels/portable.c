@@ -2,19 +2,22 @@
 #include "layout.h"
 #include "levels.h"
 #include "numeric.h"
+#include "tiles.h"
 
 #define FM_NAME "portable"
 #define FM_LEVEL FM_PORTABLE
+#define FM_TABLE_MATMUL_I8 matmul_i8
 #define FM_TABLE fm_portable_functions
 
 #define FM_MAX_BLOCKS 1
 #define FM_TILE_BLOCKS 1
 #define FM_TILE_TOKENS 2
-#define FM_I8_MAX_BLOCKS 1
 #define FM_I8_BLOCKS 1
 #define FM_I8_TOKENS 2
-#define FM_ATTENTION_HEADS 1
-#define FM_ATTENTION_RUNS 1
+#define FM_I8_FEW 2
+#define FM_I8_FEW_LIMIT 16
+#define FM_ATTENTION_LINES 2
+#define FM_ATTENTION_SUMS 2
 
 // One rounding per operation whatever the compiler would fuse: results must not depend on how
 // an expression was compiled in two places.
@@ -24,8 +27,12 @@
 
 #include "kernel_rows.h"
 
+#include "kernel_cache.h"
 #include "kernel_attention.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+
+#include "tiles_emulated.h"
+#include "kernel_tiles.h"
 #include "kernel_table.h"

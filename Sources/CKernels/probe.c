@@ -51,7 +51,7 @@ uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes) {
   bytes &= ~(size_t)255;
 #if defined(__x86_64__)
   if ((int)level <= (int)fm_best_level()) {
-    if (level == FM_AVX512VNNI) return read_avx512(data, bytes);
+    if (level >= FM_AVX512VNNI) return read_avx512(data, bytes);
     if (level == FM_AVX2) return read_avx2(data, bytes);
   }
 #endif

@@ -92,6 +92,10 @@ FM_INLINE __m256 bf16_half(const uint16_t *p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 FM_INLINE vf vf_from_bf16(const uint16_t *p) { return (vf){bf16_half(p), bf16_half(p + 8)}; }
+FM_INLINE __m256 i8_half(const int8_t *p) {
+  return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
+}
+FM_INLINE vf vf_from_i8(const int8_t *p) { return (vf){i8_half(p), i8_half(p + 8)}; }
 
 FM_INLINE vi vi_load(const void *p) {
   return (vi){_mm256_load_si256((const __m256i *)p), _mm256_load_si256((const __m256i *)p + 1)};
@@ -133,6 +137,14 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 }
 FM_INLINE vi vi_high_nibbles(vi line) {
   return vi_low_nibbles((vi){_mm256_srli_epi16(line.l, 4), _mm256_srli_epi16(line.h, 4)});
+}
+FM_INLINE vi vi_minus_8(vi nibbles) {
+  __m256i eight = _mm256_set1_epi8(8);
+  return (vi){_mm256_sub_epi8(nibbles.l, eight), _mm256_sub_epi8(nibbles.h, eight)};
+}
+FM_INLINE vf vf_from_i32(const int32_t *p) {
+  return (vf){_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)p)),
+              _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(p + 8)))};
 }
 // 16-bit partial sums: a group adds eight pairs of at most 2 * 15 * 128 = 3840, 30720 in all.
 FM_INLINE vdot vdot_start(int32_t init) {
@@ -178,6 +190,11 @@ FM_INLINE void vf_store_u8(uint8_t *p, vf x) {
   __m256i words = to_words(x);
   _mm_storeu_si128((__m128i *)p, _mm_packus_epi16(_mm256_castsi256_si128(words),
                                                   _mm256_extracti128_si256(words, 1)));
+}
+FM_INLINE void vf_store_i8(int8_t *p, vf x) {
+  __m256i words = to_words(x);
+  _mm_storeu_si128((__m128i *)p, _mm_packs_epi16(_mm256_castsi256_si128(words),
+                                                 _mm256_extracti128_si256(words, 1)));
 }
 FM_INLINE int32_t store_group_i8(int8_t *p, vf a, vf b) {
   __m256i wa = to_words(a), wb = to_words(b);

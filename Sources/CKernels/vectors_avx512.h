@@ -53,6 +53,9 @@ FM_INLINE vf vf_from_bf16(const uint16_t *p) {
   __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+FM_INLINE vf vf_from_i8(const int8_t *p) {
+  return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
+}
 
 FM_INLINE vi vi_load(const void *p) { return _mm512_load_si512(p); }
 FM_INLINE vf vf_even_bf16(vi pairs) { return _mm512_castsi512_ps(_mm512_slli_epi32(pairs, 16)); }
@@ -82,6 +85,8 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(0x0f));
 }
+FM_INLINE vi vi_minus_8(vi nibbles) { return _mm512_sub_epi8(nibbles, _mm512_set1_epi8(8)); }
+FM_INLINE vf vf_from_i32(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 FM_INLINE vdot vdot_start(int32_t init) { return _mm512_set1_epi32(init); }
 FM_INLINE vdot vdot_nibbles(vdot sum, vi weights, int32_t four) {
   return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
@@ -102,6 +107,9 @@ FM_INLINE vf vdot_bytes_end(vdot sum) { return _mm512_cvtepi32_ps(sum); }
 
 FM_INLINE void vf_store_u8(uint8_t *p, vf x) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));
+}
+FM_INLINE void vf_store_i8(int8_t *p, vf x) {
+  _mm_storeu_si128((__m128i *)p, _mm512_cvtsepi32_epi8(_mm512_cvtps_epi32(x)));
 }
 FM_INLINE int32_t store_group_i8(int8_t *p, vf a, vf b) {
   __m512i ia = _mm512_cvtps_epi32(a), ib = _mm512_cvtps_epi32(b);

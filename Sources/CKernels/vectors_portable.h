@@ -77,6 +77,7 @@ FM_INLINE vf vf_from_bf16(const uint16_t *p) {
   FM_LANES r.v[i] = fm_from_bf16(p[i]);
   return r;
 }
+FM_INLINE vf vf_from_i8(const int8_t *p) { vf r; FM_LANES r.v[i] = (float)p[i]; return r; }
 
 FM_INLINE vi vi_load(const void *p) { vi r; memcpy(&r, p, sizeof r); return r; }
 FM_INLINE vf vf_even_bf16(vi pairs) {
@@ -116,6 +117,12 @@ FM_INLINE vi vi_high_nibbles(vi line) {
   FM_LANES line.v[i] = line.v[i] >> 4 & 0x0f0f0f0f;
   return line;
 }
+// Nibbles n as signed bytes n - 8.
+FM_INLINE vi vi_minus_8(vi nibbles) {
+  FM_LANES nibbles.v[i] = ((nibbles.v[i] | 0x80808080) - 0x08080808) ^ 0x80808080;
+  return nibbles;
+}
+FM_INLINE vf vf_from_i32(const int32_t *p) { vf r; FM_LANES r.v[i] = (float)p[i]; return r; }
 FM_INLINE vdot vdot_start(int32_t init) { vdot r; FM_LANES r.v[i] = init; return r; }
 FM_INLINE vdot vdot_nibbles(vdot sum, vi weights, int32_t four) {
   for (int byte = 0; byte < 4; byte++) {
@@ -139,6 +146,10 @@ FM_INLINE vdot vdot_bytes(vdot sum, vi weights, int32_t four) {
 
 // Lanes that hold whole numbers 0...255 as bytes.
 FM_INLINE void vf_store_u8(uint8_t *p, vf x) { FM_LANES p[i] = (uint8_t)(int32_t)x.v[i]; }
+// Lanes of at most 127 in magnitude, rounded to nearest even.
+FM_INLINE void vf_store_i8(int8_t *p, vf x) {
+  FM_LANES p[i] = (int8_t)fm_bits(x.v[i] + 0x1.8p23f);
+}
 // Rounds 32 lanes to nearest even, stores them as int8 and returns their sum.
 FM_INLINE int32_t store_group_i8(int8_t *p, vf a, vf b) {
   int32_t sum = 0;

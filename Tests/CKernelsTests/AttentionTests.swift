@@ -3,168 +3,198 @@ import Glibc
 import Testing
 
 @Suite struct AttentionTests {
-  /// A cache of random keys and values, and the floats it stands for.
-  struct Cache {
-    let type: fm_cache_type
-    let keys: [Float], values: [Float]
-    let keyHalves: Guarded<UInt16>, valueHalves: Guarded<UInt16>
-    let keyFloats: Guarded<Float>, valueFloats: Guarded<Float>
+  static let types: [UInt32] = [0, 1, 2]
 
-    init(type: fm_cache_type, positions: Int, headDimension: Int, random: inout Random) {
-      let count = positions * headDimension
-      let keyBits = random.normals(count).map { Float16($0).bitPattern }
-      let valueBits = random.normals(count).map { Float16($0).bitPattern }
-      self.type = type
-      keys = keyBits.map { Float(Float16(bitPattern: $0)) }
-      values = valueBits.map { Float(Float16(bitPattern: $0)) }
-      keyHalves = Guarded(keyBits)
-      valueHalves = Guarded(valueBits)
-      keyFloats = Guarded(keys)
-      valueFloats = Guarded(values)
+  /// The last rows of a context, all heads of a group, as one call or as many.
+  struct Queries {
+    let rows: Int, heads: Int, dimension: Int, stride: Int, position: Int
+    let values: Guarded<Float>
+    let scale: Float
+
+    init(
+      rows: Int, heads: Int, dimension: Int, position: Int, deviation: Float = 1.5,
+      random: inout Random
+    ) {
+      self.rows = rows
+      self.heads = heads
+      self.dimension = dimension
+      self.position = position
+      stride = heads * dimension + 5
+      values = Guarded(
+        random.normals((rows - 1) * stride + heads * dimension, deviation: deviation))
+      scale = 1 / Float(dimension).squareRoot()
     }
 
-    func span(positions: Int, headDimension: Int, scale: Float) -> fm_attention_span {
-      let half = type == FM_CACHE_F16
-      return fm_attention_span(
-        keys: half ? UnsafeRawPointer(keyHalves.pointer) : UnsafeRawPointer(keyFloats.pointer),
-        values: half
-          ? UnsafeRawPointer(valueHalves.pointer) : UnsafeRawPointer(valueFloats.pointer),
-        type: type, head_dim: headDimension, positions: positions, scale: scale)
+    func query(_ row: Int, _ head: Int) -> [Float] {
+      let start = row * stride + head * dimension
+      return (0..<dimension).map { values[start + $0] }
+    }
+
+    /// Calls with at most `together` rows and `headsTogether` heads.
+    func run(
+      _ level: Level, _ cache: AttentionCache, together: Int? = nil, headsTogether: Int? = nil
+    ) -> [Float] {
+      let out = Guarded((rows - 1) * stride + heads * dimension, filledWith: canary)
+      // A workspace full of NaN: nothing in it may be taken for a number.
+      let workspace = Guarded<UInt64>(
+        fm_attention_workspace_bytes(dimension) / 8, filledWith: .max)
+      var head = cache.head
+      for row in Swift.stride(from: 0, to: rows, by: together ?? rows) {
+        for first in Swift.stride(from: 0, to: heads, by: headsTogether ?? heads) {
+          let offset = row * stride + first * dimension
+          var part = fm_attention_rows(
+            queries: values.pointer + offset, out: out.pointer + offset, query_stride: stride,
+            out_stride: stride, rows: min(together ?? rows, rows - row),
+            heads: min(headsTogether ?? heads, heads - first), position: position + row,
+            scale: scale)
+          level.kernels.attention(&head, &part, workspace.pointer)
+        }
+      }
+      return out.array
     }
   }
 
   static func reference(
-    query: ArraySlice<Float>, cache: Cache, positions: Int, headDimension: Int, scale: Float
+    query q: [Float], cache: AttentionCache, positions: Int, scale: Float
   ) -> [Double] {
-    let q = Array(query)
+    let dimension = cache.dimension
     let scores = (0..<positions).map { p in
-      (0..<headDimension).reduce(0.0) {
-        $0 + Double(q[$1]) * Double(cache.keys[p * headDimension + $1])
+      (0..<dimension).reduce(0.0) {
+        $0 + Double(q[$1]) * Double(cache.keys[p * dimension + $1])
       } * Double(scale)
     }
     let greatest = scores.max()!
     let weights = scores.map { exp($0 - greatest) }
     let total = weights.reduce(0, +)
-    return (0..<headDimension).map { d in
+    return (0..<dimension).map { d in
       (0..<positions).reduce(0.0) {
-        $0 + weights[$1] / total * Double(cache.values[$1 * headDimension + d])
+        $0 + weights[$1] / total * Double(cache.values[$1 * dimension + d])
       }
     }
   }
 
-  @Test(arguments: Level.available, [0, 1] as [UInt32])
+  @Test(arguments: Level.available, types)
   func matchesDoublePrecision(level: Level, type: UInt32) {
     var random = Random(20)
-    for headDimension in [2, 6, 16, 30, 64, 80, 128, 130, 256, 512] {
-      for positions in [1, 2, 5, 63, 64, 65, 200] {
-        let heads = random.int(1...11)
-        let cache = Cache(
-          type: fm_cache_type(rawValue: type), positions: positions, headDimension: headDimension,
-          random: &random)
-        let ldq = headDimension + 4, ldo = headDimension + 3
-        let q = Guarded(random.normals(heads * ldq, deviation: 1.5))
-        let out = Guarded(heads * ldo, filledWith: canary)
-        let scale = 1 / Float(headDimension).squareRoot()
-        var span = cache.span(positions: positions, headDimension: headDimension, scale: scale)
-        level.kernels.attention(q.pointer, heads, ldq, &span, out.pointer, ldo)
-        for head in 0..<heads {
-          let expected = Self.reference(
-            query: q.array[head * ldq..<head * ldq + headDimension], cache: cache,
-            positions: positions, headDimension: headDimension, scale: scale)
-          for d in 0..<ldo {
-            let got = out[head * ldo + d]
-            if d < headDimension {
-              #expect(
-                abs(Double(got) - expected[d]) <= 2e-6,
-                "dim \(headDimension) positions \(positions) head \(head)")
-            } else {
-              #expect(got.bitPattern == canary.bitPattern)
-            }
+    for dimension in [2, 6, 16, 30, 32, 48, 64, 80, 128, 130, 256, 512] {
+      for positions in [1, 2, 15, 16, 17, 63, 64, 65, 200, 255, 256, 257, 1100] {
+        if positions > 300, dimension > 128 { continue }
+        let cache = AttentionCache(
+          type: type, positions: positions, dimension: dimension, level: level, random: &random)
+        let rows = random.int(1...min(4, positions))
+        let queries = Queries(
+          rows: rows, heads: random.int(1...11), dimension: dimension,
+          position: positions - rows, random: &random)
+        let out = queries.run(level, cache)
+        var seen = 0
+        for row in 0..<rows {
+          for head in 0..<queries.heads {
+            let expected = Self.reference(
+              query: queries.query(row, head), cache: cache,
+              positions: positions - rows + row + 1, scale: queries.scale)
+            let start = row * queries.stride + head * dimension
+            let worst = (0..<dimension).map { abs(Double(out[start + $0]) - expected[$0]) }.max()!
+            #expect(worst <= 5e-6, "dim \(dimension) positions \(positions) head \(head)")
+            seen += dimension
           }
         }
+        #expect(out.filter { $0.bitPattern == canary.bitPattern }.count == out.count - seen)
       }
     }
   }
 
-  /// One head alone, or any number of heads together: the same bits.
-  @Test(arguments: Level.available, [0, 1] as [UInt32])
-  func headsDoNotInfluenceEachOther(level: Level, type: UInt32) {
+  /// One head of one row alone, or any number of rows and heads together: the same bits.
+  @Test(arguments: Level.available, types)
+  func rowsAndHeadsDoNotInfluenceEachOther(level: Level, type: UInt32) {
     var random = Random(21)
-    for headDimension in [6, 64, 80, 128] {
-      for positions in [1, 3, 64, 130, 333] {
-        let heads = 13
-        let cache = Cache(
-          type: fm_cache_type(rawValue: type), positions: positions, headDimension: headDimension,
-          random: &random)
-        let q = Guarded(random.normals(heads * headDimension, deviation: 2))
-        var span = cache.span(positions: positions, headDimension: headDimension, scale: 0.3)
-        var expected: [UInt32] = []
-        for head in 0..<heads {
-          let out = Guarded(headDimension, filledWith: canary)
-          level.kernels.attention(
-            q.pointer + head * headDimension, 1, headDimension, &span, out.pointer, headDimension)
-          expected += bits(out.array)
-        }
-        for together in 2...heads {
-          let out = Guarded(heads * headDimension, filledWith: canary)
-          var head = 0
-          while head < heads {
-            let some = min(together, heads - head)
-            level.kernels.attention(
-              q.pointer + head * headDimension, some, headDimension, &span,
-              out.pointer + head * headDimension, headDimension)
-            head += some
-          }
-          #expect(bits(out.array) == expected, "\(together) heads of \(headDimension)")
+    for dimension in [6, 32, 64, 80, 128, 256] {
+      for heads in [1, 2, 3, 4, 5, 7, 8, 13, 70] {
+        let positions = [1, 15, 16, 17, 64, 130, 255, 256, 257, 1001][random.int(0...9)]
+        let rows = min(positions, random.int(1...80))
+        if rows * heads * positions * dimension > 60_000_000, level == .portable { continue }
+        let cache = AttentionCache(
+          type: type, positions: positions, dimension: dimension, level: level, random: &random)
+        let queries = Queries(
+          rows: rows, heads: heads, dimension: dimension, position: positions - rows,
+          deviation: 2, random: &random)
+        let expected = bits(queries.run(level, cache, together: 1, headsTogether: 1))
+        for (together, headsTogether) in [
+          (nil, nil), (1, nil), (nil, 1), (random.int(1...rows), random.int(1...heads)),
+        ] as [(Int?, Int?)] {
+          let got = queries.run(level, cache, together: together, headsTogether: headsTogether)
+          #expect(
+            bits(got) == expected,
+            "\(rows) rows of \(heads) heads of \(dimension) at \(positions)")
         }
       }
     }
   }
 
-  /// Positions past the span's end exist in a real cache; they must not be seen.
-  @Test(arguments: Level.available)
-  func laterPositionsAreInvisible(level: Level) {
+  /// Positions past a row exist in a real cache, of later rows or of a context that was cut back;
+  /// they must not be seen.
+  @Test(arguments: Level.available, types)
+  func laterPositionsAreInvisible(level: Level, type: UInt32) {
     var random = Random(22)
-    let headDimension = 32
-    let cache = Cache(
-      type: FM_CACHE_F32, positions: 100, headDimension: headDimension, random: &random)
-    let q = Guarded(random.normals(headDimension))
-    for positions in [1, 63, 64, 65, 99] {
-      var results: [[UInt32]] = []
-      for poison in [Float(0), .nan] {
-        for i in positions * headDimension..<100 * headDimension {
-          cache.keyFloats[i] = poison
-          cache.valueFloats[i] = poison
-        }
-        let out = Guarded(headDimension, filledWith: canary)
-        var span = cache.span(positions: positions, headDimension: headDimension, scale: 1)
-        level.kernels.attention(
-          q.pointer, 1, headDimension, &span, out.pointer, headDimension)
-        #expect(out.array.allSatisfy { $0.isFinite })
-        results.append(bits(out.array))
-        for i in positions * headDimension..<100 * headDimension {
-          cache.keyFloats[i] = cache.keys[i]
-          cache.valueFloats[i] = cache.values[i]
-        }
+    let (dimension, held) = (32, 160)
+    for positions in [1, 15, 16, 63, 64, 65, 127, 159] {
+      let cache = AttentionCache(
+        type: type, positions: held, dimension: dimension, level: level, random: &random)
+      let queries = Queries(
+        rows: 1, heads: 3, dimension: dimension, position: positions - 1, random: &random)
+      let expected = bits(queries.run(level, cache))
+      let rows = Queries(
+        rows: min(9, positions), heads: 3, dimension: dimension,
+        position: positions - min(9, positions), random: &random)
+      let many = bits(rows.run(level, cache))
+      for poison in [Float.nan, .infinity, 1e30] {
+        let bad = [Float](repeating: poison, count: dimension)
+        for position in positions..<held { cache.store(position, key: bad, value: bad) }
+        #expect(bits(queries.run(level, cache)) == expected)
+        #expect(bits(rows.run(level, cache)) == many)
       }
-      #expect(results[0] == results[1])
     }
   }
 
   /// Large scores: the running maximum rises over many blocks without overflow.
   @Test(arguments: Level.available)
   func extremeScores(level: Level) {
-    let headDimension = 16, positions = 300
-    let keys = Guarded((0..<positions * headDimension).map { Float($0 / headDimension) * 10 })
-    let values = Guarded((0..<positions * headDimension).map { Float($0 / headDimension) })
+    let (dimension, positions) = (16, 300)
+    var random = Random(23)
+    let cache = AttentionCache(
+      type: 1, positions: positions, dimension: dimension, level: level, random: &random)
+    for position in 0..<positions {
+      cache.store(
+        position, key: [Float](repeating: Float(position) * 10, count: dimension),
+        value: [Float](repeating: Float(position), count: dimension))
+    }
     for sign: Float in [1, -1] {
-      let q = Guarded([Float](repeating: sign * 100, count: headDimension))
-      let out = Guarded(headDimension, filledWith: canary)
-      var span = fm_attention_span(
-        keys: keys.pointer, values: values.pointer, type: FM_CACHE_F32, head_dim: headDimension,
-        positions: positions, scale: 1)
-      level.kernels.attention(q.pointer, 1, headDimension, &span, out.pointer, headDimension)
-      #expect(out.array.allSatisfy { $0 == (sign > 0 ? 299 : 0) })
+      let queries = Queries(
+        rows: 1, heads: 1, dimension: dimension, position: positions - 1, random: &random)
+      for i in 0..<dimension { queries.values[i] = sign * 400 }
+      #expect(queries.run(level, cache).allSatisfy { $0 == (sign > 0 ? 299 : 0) })
+    }
+  }
+
+  /// A broken number among the seen ones reaches the output; it never looks plausible.
+  @Test(arguments: Level.available, types)
+  func brokenNumbersStayBroken(level: Level, type: UInt32) {
+    var random = Random(24)
+    let (dimension, positions) = (48, 70)
+    for poison in [Float.nan, .infinity, -.infinity] {
+      for inKey in [true, false] {
+        let cache = AttentionCache(
+          type: type, positions: positions, dimension: dimension, level: level, random: &random)
+        var key = random.normals(dimension), value = random.normals(dimension)
+        if inKey { key[33] = poison } else { value[33] = poison }
+        cache.store(17, key: key, value: value)
+        let queries = Queries(
+          rows: 1, heads: 1, dimension: dimension, position: positions - 1, random: &random)
+        queries.values[33] = 1
+        let out = queries.run(level, cache)
+        // An infinite key takes all weight or none, which is what arithmetic says.
+        if inKey, poison.isInfinite, type != 2 { continue }
+        #expect(!out[33].isFinite, "\(poison) in \(inKey ? "key" : "value")")
+      }
     }
   }
 }

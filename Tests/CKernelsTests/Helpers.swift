@@ -3,11 +3,11 @@ import Glibc
 
 /// The instruction-set levels this machine can run.
 enum Level: UInt32, CaseIterable, Sendable {
-  case portable, avx2, avx512
+  case portable, avx2, avx512, amx
 
   static var available: [Level] { allCases.filter { fm_kernels_at($0.value) != nil } }
   var value: fm_level { fm_level(rawValue: rawValue) }
-  var kernels: fm_kernels { fm_kernels_at(value)!.pointee }
+  var kernels: fm_kernels { fm_kernels_at(value).unsafelyUnwrapped.pointee }
 }
 
 enum Scheme: UInt32, CaseIterable, Sendable {
@@ -111,8 +111,8 @@ struct PackedMatrix {
       error += fm_pack_block_at(
         level?.value ?? fm_best_level(), scheme.value, from, columns, valid, columns, search, at)
       values.withUnsafeMutableBufferPointer {
-        fm_unpack_block(
-          scheme.value, at, columns, valid, $0.baseAddress! + 16 * block * columns, columns)
+        guard let base = $0.baseAddress else { return }
+        fm_unpack_block(scheme.value, at, columns, valid, base + 16 * block * columns, columns)
       }
     }
     self.values = values

@@ -8,7 +8,7 @@ import Testing
     let result = try flashmoe(
       "run", try TinyStore.quantized(), "--ids", "5,6,7,8,9", "-n", "12", "--slots", "13", "-t",
       "2",
-      "--ctx", "64", "--json", "--ignore-eos", "--policy", "lru")
+      "--ctx", "64", "--json", "--ignore-eos", "--policy", "lru", "--speculation", "off")
     #expect(result.code == 0, "\(result.messages)")
     let document = try result.json()
     #expect(document["prompt_ids"]?.array?.compactMap(\.integer) == [5, 6, 7, 8, 9])
@@ -63,6 +63,32 @@ import Testing
       let result = try flashmoe(base + options)
       #expect(result.code == 0, "\(options): \(result.messages)")
       #expect(try result.json()["ids"] == reference, "\(options)")
+    }
+  }
+
+  /// Drafting changes no token, and its counts add up with those of the stage.
+  @Test func draftingNeverChangesAToken() throws {
+    let loop = (0..<4).map { _ in "11,22,33,44,55" }.joined(separator: ",")
+    let base = [
+      "run", try TinyStore.quantized(), "--ids", loop, "-n", "24", "--json", "--ignore-eos",
+    ]
+    let plain = try flashmoe(base + ["--speculation", "off"]).json()
+    #expect(plain["stats"]?["speculation"]?["drafted_tokens"]?.integer == 0)
+    #expect(plain["stats"]?["speculation"]?["steps"]?.integer == 23)
+    for options in [
+      ["--speculation", "lookup"], ["--speculation", "lookup", "--draft-max", "3", "-t", "1"],
+      ["--speculation", "auto"], [],
+    ] {
+      let result = try flashmoe(base + options).json()
+      #expect(result["ids"] == plain["ids"], "\(options)")
+      let drafts = try #require(result["stats"]?["speculation"])
+      let (steps, accepted) = (
+        drafts["steps"]?.integer ?? 0, drafts["accepted_tokens"]?.integer ?? 0
+      )
+      #expect(steps + accepted == 23 && accepted <= drafts["drafted_tokens"]?.integer ?? 0)
+    }
+    for options in [["--draft-max", "16"], ["--draft-max", "-1"], ["--speculation", "maybe"]] {
+      #expect(try flashmoe(base + options).code == 64, "\(options)")
     }
   }
 

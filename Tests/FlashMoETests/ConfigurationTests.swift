@@ -72,7 +72,7 @@ import Testing
         _ = family.catalog(configuration, kind: .huggingFace)
         _ = family.catalog(configuration, kind: .gguf)
       }
-      _ = Scratch.bytes(configuration, chunkLength: 2048)
+      _ = Scratch.bytes(configuration, chunkLength: 2048, threadCount: 2)
     }
     #expect(outcome.accepted > 50 && outcome.refused > 500)
   }

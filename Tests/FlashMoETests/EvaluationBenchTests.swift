@@ -67,6 +67,26 @@ import WeightStore
     #expect(report.disk?.note != nil)
   }
 
+  @Test func draftsAreCountedWhereTheyAreAskedFor() throws {
+    let engine = try engine()
+    let text = try BenchText(tokens: (0..<60).map { $0 % 6 }, name: "six tokens")
+    var options = BenchOptions(
+      promptLengths: [], generationLengths: [48], repetitions: 2, caches: [.warm])
+    let plain = try Benchmark(engine: engine, options: options, text: text).run()
+    #expect(plain.rows[0].speculation.steps == 96 && plain.rows[0].speculation.proposedTokens == 0)
+    #expect(!plain.markdown().contains("speculation"))
+    options.speculation = .lookup
+    let report = try Benchmark(engine: engine, options: options, text: text).run()
+    let drafts = report.rows[0].speculation
+    #expect(drafts.steps + drafts.acceptedTokens == 96)
+    // A loop of six: all but its first round and a little is drafted right.
+    #expect(drafts.acceptedTokens > 60)
+    #expect(report.markdown().contains("drafted tokens accepted"))
+    let row = report.json["rows"]?.array?.first
+    #expect(row?["accepted_tokens"]?.integer == drafts.acceptedTokens)
+    #expect(report.csv.contains("lookup"))
+  }
+
   @Test func coldReadsTheSameEveryTime() throws {
     let engine = try engine()
     let tokens = BenchText(randomBelow: 384, seed: 1).passage(0, count: 12)

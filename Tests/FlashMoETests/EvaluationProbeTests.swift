@@ -43,6 +43,15 @@ import WeightStore
     #expect(note?.contains("in blocks of 8.19 KB") == true)
   }
 
+  @Test func staysInsideTheMemoryThereIs() {
+    for free in [1 << 20, 3_000_000, 8 << 20, 9_999_999, 20 << 20, 1 << 30] {
+      let shape = DiskProbe.shape(freeBytes: free)
+      #expect(shape.blockBytes * shape.depth <= free)
+      #expect(shape.depth >= 16 && shape.depth <= 64 && shape.blockBytes >= 4096)
+    }
+    #expect(DiskProbe.shape(freeBytes: 1 << 30) == (512 << 10, 64))
+  }
+
   @Test func refusesWhatCannotBeMeasured() throws {
     #expect { try DiskProbe.measure(path: directory.file("absent")) } throws: {
       ($0 as? Failure)?.kind == .notFound
@@ -69,7 +78,7 @@ import WeightStore
       guard let base = bytes.baseAddress else { return }
       for length in [0, 255, 256, 512, 3000, 4096] {
         let expected = words.prefix(length / 256 * 32).reduce(0, ^)
-        for level in [FM_PORTABLE, FM_AVX2, FM_AVX512VNNI] {
+        for level in [FM_PORTABLE, FM_AVX2, FM_AVX512VNNI, FM_AMX] {
           #expect(fm_probe_read_at(level, base, length) == expected)
         }
       }

@@ -159,6 +159,35 @@ import Testing
     #expect(statistics.speculativeUsedBytes == 2 * source.stride(1))
   }
 
+  /// The first guess is always right, the second never: after a while only the first is read, and
+  /// the second again once it has come true for long enough.
+  @Test func ranksThatFailAreWatchedAndNotRead() throws {
+    let source = try StreamingStore(layers: 2, experts: 12)
+    let rig = try StreamingRig(source, slots: 6, expertsPerToken: 2)
+    var dice = Dice(5)
+    func speculated(turns: Int, second isRight: Bool) throws -> Int {
+      let before = rig.streamer.statistics.speculativeBytes
+      for _ in 0..<turns {
+        // Nothing is computed between the requests, which the governor would take for a busy disk.
+        rig.streamer.governor.restartWindow()
+        rig.streamer.beginToken()
+        let experts = dice.distinct(5, below: 12)
+        try rig.request(0, [experts[0], experts[1]], .completion)
+        rig.prefetch(1, [experts[2], experts[3]])
+        try rig.request(1, [experts[2], isRight ? experts[3] : experts[4]], .completion)
+      }
+      rig.streamer.drain()
+      return (rig.streamer.statistics.speculativeBytes - before) / source.stride(1)
+    }
+    _ = try speculated(turns: 32, second: false)
+    #expect(!rig.streamer.predictions.isUseful(layer: 1, rank: 1))
+    #expect(rig.streamer.predictions.isUseful(layer: 1, rank: 0))
+    #expect(try speculated(turns: 16, second: false) <= 16)
+    _ = try speculated(turns: 400, second: true)
+    #expect(rig.streamer.predictions.isUseful(layer: 1, rank: 1))
+    #expect(try speculated(turns: 32, second: true) > 16)
+  }
+
   @Test func cancellationLeavesNothingBehind() throws {
     let source = try StreamingStore(layers: 3, experts: 16, columns: 30000)
     for backend in [ReadBackendKind.uring, .pread] {

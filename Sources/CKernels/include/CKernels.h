@@ -44,9 +44,12 @@ typedef enum fm_scheme {
   FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5
 } fm_scheme;
 
-typedef enum fm_level { FM_PORTABLE = 0, FM_AVX2 = 1, FM_AVX512VNNI = 2 } fm_level;
+// Each level needs what the one before it needs, and more.
+typedef enum fm_level {
+  FM_PORTABLE = 0, FM_AVX2 = 1, FM_AVX512VNNI = 2, FM_AMX = 3
+} fm_level;
 
-typedef enum fm_cache_type { FM_CACHE_F16 = 0, FM_CACHE_F32 = 1 } fm_cache_type;
+typedef enum fm_cache_type { FM_CACHE_F16 = 0, FM_CACHE_F32 = 1, FM_CACHE_Q8 = 2 } fm_cache_type;
 
 typedef struct fm_matrix {
   const uint8_t *data;  // first block, 64-byte aligned
@@ -64,15 +67,35 @@ typedef struct fm_activations {
   size_t stride;
 } fm_activations;
 
-// One key/value head's cache: keys and values are [position][head_dim], contiguous.
-typedef struct fm_attention_span {
-  const void *keys;
-  const void *values;
+// One key/value head's cache: blocks of 16 positions, one after another, keys and values apart.
+// With D = head_dim rounded up to 16 and p = 0..15 the position within the block:
+//
+//   f16, f32  keys [D][16]: k[d][p]; values [16][D]: v[p][d]
+//   q8        f16 scales [ceil(head_dim/32)][16 positions], then int8 codes as above; a scale is
+//             that of 32 neighbouring dimensions of one position       value = scale * code
+//
+// A load of sixteen keys of one dimension, or of sixteen dimensions of one value, is contiguous.
+#define FM_CACHE_POSITIONS 16
+#define FM_CACHE_GROUP 32
+#define FM_MAX_HEAD_DIM 512
+
+typedef struct fm_attention_cache {
+  void *keys;
+  void *values;
   fm_cache_type type;
-  size_t head_dim;
-  size_t positions;  // attend to positions 0 ..< positions
+  size_t head_dim;  // at most FM_MAX_HEAD_DIM
+} fm_attention_cache;
+
+// Rows of queries at consecutive positions: row r sees positions 0 ... position + r.
+typedef struct fm_attention_rows {
+  const float *queries;  // [rows][query_stride], the heads of a row one after another
+  float *out;            // [rows][out_stride], likewise
+  size_t query_stride, out_stride;
+  size_t rows;
+  size_t heads;     // query heads that share the cache's head
+  size_t position;  // of the first row
   float scale;
-} fm_attention_span;
+} fm_attention_rows;
 
 typedef struct fm_kernels {
   const char *name;
@@ -105,11 +128,16 @@ typedef struct fm_kernels {
   // h[t*ldh + i] = silu(gate_i) * up_i for i < inner; h[inner ..< ldh] is left alone.
   void (*swiglu)(const float *gate_up, size_t ld, size_t m, size_t inner, float *h, size_t ldh);
 
-  // For one query position, `heads` query heads q[h*ldq ..] sharing one key/value head:
-  // out[h*ldo ..] = softmax(scale * q.K) V.  Positions are taken in ascending order in fixed
-  // blocks, so the result does not depend on how a prompt was chunked.
-  void (*attention)(const float *q, size_t heads, size_t ldq, const fm_attention_span *span,
-                    float *out, size_t ldo);
+  // out = softmax(scale * q.K) V for each row and head.  Positions are taken in ascending order in
+  // blocks aligned to position 0, and what a row does not see is never an operand, so the result
+  // does not depend on how many rows or heads a call covers.  `workspace` holds
+  // fm_attention_workspace_bytes(head_dim) bytes for one thread, aligned to 64.
+  void (*attention)(const fm_attention_cache *cache, const fm_attention_rows *rows,
+                    void *workspace);
+
+  // Stores one position's key and value, head_dim elements each.
+  void (*cache_store)(const fm_attention_cache *cache, size_t position, const float *key,
+                      const float *value);
 
   // y[i] += a * x[i]
   void (*multiply_add)(float a, const float *x, size_t n, float *y);
@@ -126,6 +154,10 @@ const fm_kernels *fm_kernels_at(fm_level level);
 
 size_t fm_padded_columns(fm_scheme scheme, size_t columns);
 size_t fm_block_bytes(fm_scheme scheme, size_t columns);
+
+// Bytes of 16 positions of one head's keys, and of its values.
+size_t fm_cache_block_bytes(fm_cache_type type, size_t head_dim);
+size_t fm_attention_workspace_bytes(size_t head_dim);
 
 // Packs up to 16 rows of f32 (rows[r*ld + k]) into one block.  `search` looks for the scale
 // with the least squared error instead of taking the absolute maximum.
@@ -157,5 +189,22 @@ void fm_widen_f16(const uint16_t *x, size_t n, float *y);
 // Reads `bytes` (rounded down to 256) of memory with the level's widest loads and returns the
 // exclusive or of their 64-bit words, so that the reads cannot be left out.
 uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
+
+// The most arithmetic one core can do: `rounds` rounds of independent multiply-adds on registers
+// alone, without memory, unpacking or scales.  Returns the operations done, two a multiply-add,
+// for the caller to divide by the time; 0 where the processor lacks the level, and for plain C,
+// which has no instructions of its own.
+//   int8  AVX2: pair products and a 16-bit sum; AVX-512: vpdpbusd; AMX: tdpbssd on full tiles
+//   f32   fused multiply-adds
+uint64_t fm_probe_peak_int8_at(fm_level level, uint64_t rounds);
+uint64_t fm_probe_peak_f32_at(fm_level level, uint64_t rounds);
+
+// ## Tests
+
+// matmul_i8 of the AMX level with its tile instructions written out in C, everything else with the
+// instructions of `level`: the bits must be those of the level's own matmul_i8.  Returns false and
+// writes nothing where the processor lacks the level.
+bool fm_emulate_tiles_at(fm_level level, const fm_matrix *w, size_t block_begin, size_t block_end,
+                         const fm_activations *a, size_t m, float *y, size_t ldy);
 
 #endif

@@ -16,6 +16,11 @@ final class EngineCore {
   private let streamer: ExpertStreamer?
   /// Tokens whose keys and values are in the cache.
   private(set) var context: [Int32] = []
+  /// What drafts come from and whether they pay (docs/speculation.md).
+  var draftIndex: NGramIndex
+  var draftGovernor: DraftGovernor
+  /// Makes drafts in the index's place, from the tokens so far and the most that fit: for tests.
+  var draftSource: (([Int32], Int) -> [Int32])?
 
   /// Plans, maps, loads and checks.
   ///
@@ -37,13 +42,12 @@ final class EngineCore {
     let page = Arena.pageBytes
     let resident = cutter.take(
       UInt8.self, count: alignUpToPage(store.manifest.residentBytes), alignment: page)
-    let half = KeyValueCache.half(
-      type: plan.keyValueType, layerCount: configuration.layerCount,
-      headCount: configuration.attention.keyValueHeadCount,
-      headDimension: configuration.attention.headDimension, contextLength: plan.contextLength)
-    let keys = cutter.take(UInt8.self, count: half, alignment: page)
-    let values = cutter.take(UInt8.self, count: half)
-    let scratch = Scratch(configuration, chunkLength: plan.chunkLength, cutter: &cutter)
+    let cached = KeyValueCache.Shape(
+      configuration, type: plan.keyValueType, contextLength: plan.contextLength)
+    let keys = cutter.take(UInt8.self, count: cached.halfBytes, alignment: page)
+    let values = cutter.take(UInt8.self, count: cached.halfBytes)
+    let scratch = Scratch(
+      configuration, chunkLength: plan.chunkLength, threadCount: pool.threadCount, cutter: &cutter)
     let slots = cutter.take(UInt8.self, count: plan.slotCount * plan.slotBytes, alignment: page)
 
     try ResidentLoader.load(store, into: UnsafeMutableRawPointer(resident), pool: pool)
@@ -71,15 +75,17 @@ final class EngineCore {
         options.warmFill
         ? try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount) : 0
     }
+    draftIndex = NGramIndex(contextLength: plan.contextLength)
+    draftGovernor = DraftGovernor(plan)
     decoder = Decoder(
       configuration: configuration, weights: weights, scratch: scratch,
       cache: KeyValueCache(
-        type: plan.keyValueType, layerCount: configuration.layerCount,
-        headCount: configuration.attention.keyValueHeadCount,
-        headDimension: configuration.attention.headDimension, contextLength: plan.contextLength,
-        keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
+        cached, keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
       kernels: kernels, pool: pool, streamer: streamer, prefetches: options.streamer.prefetch)
   }
+
+  /// Forgets what was measured of drafts.
+  func resetDrafts() { draftGovernor = DraftGovernor(plan) }
 
   // No read may be in flight when the arena is unmapped.
   deinit { streamer?.drain() }

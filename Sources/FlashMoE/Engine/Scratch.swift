@@ -25,6 +25,9 @@ struct Scratch {
   let value: UnsafeMutablePointer<Float>
   /// [a][Q] attention output, f32 and int8.
   let attended: Activations
+  /// [threads][attentionWorkBytes] the lines of attention in work.
+  let attentionWork: UnsafeMutableRawPointer
+  let attentionWorkBytes: Int
   /// [m][H] what attention or the feed-forward adds to the residual stream.
   let update: UnsafeMutablePointer<Float>
   /// [m][E] router logits, then probabilities.
@@ -62,7 +65,10 @@ struct Scratch {
   /// [V] logits of one token.
   let logits: UnsafeMutablePointer<Float>
 
-  init(_ configuration: ModelConfiguration, chunkLength: Int, cutter: inout ArenaCutter) {
+  init(
+    _ configuration: ModelConfiguration, chunkLength: Int, threadCount: Int,
+    cutter: inout ArenaCutter
+  ) {
     let attention = configuration.attention
     let experts = configuration.experts
     let hiddenSize = configuration.hiddenSize
@@ -79,6 +85,9 @@ struct Scratch {
     key = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
     value = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
     attended = Self.activations(attentionRows, attention.queryRows, &cutter)
+    attentionWorkBytes = fm_attention_workspace_bytes(attention.headDimension)
+    attentionWork = UnsafeMutableRawPointer(
+      cutter.take(UInt8.self, count: threadCount * attentionWorkBytes))
     update = cutter.take(Float.self, count: rows * hiddenSize)
     routerLogits = cutter.take(Float.self, count: rows * experts.count)
     chosen = cutter.take(Int32.self, count: rows * experts.perToken)
@@ -117,9 +126,11 @@ struct Scratch {
         sums: cutter.take(Int32.self, count: rows * groups), stride: stride))
   }
 
-  static func bytes(_ configuration: ModelConfiguration, chunkLength: Int) -> Int {
+  static func bytes(_ configuration: ModelConfiguration, chunkLength: Int, threadCount: Int) -> Int
+  {
     var cutter = ArenaCutter()
-    _ = Scratch(configuration, chunkLength: chunkLength, cutter: &cutter)
+    _ = Scratch(
+      configuration, chunkLength: chunkLength, threadCount: threadCount, cutter: &cutter)
     return alignUpToPage(cutter.usedBytes)
   }
 }

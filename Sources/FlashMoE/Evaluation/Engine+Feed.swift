@@ -8,22 +8,30 @@ extension Engine {
   ///   - oneByOne: each token is a step of its own with logits after it, as in decode, only that
   ///     the next token is the text's and not the model's choice.  Otherwise the tokens go in
   ///     chunks and logits are computed after the last.
+  ///   - speculation: whether tokens that go one by one are drafted from the text so far; a draft is
+  ///     accepted as far as it equals the text.
   ///   - isCancelled: asked between steps.
   /// - Throws: `Failure` as a generation does; `.cancelled` when asked to stop.
   public func feed(
-    _ tokens: [Int32], oneByOne: Bool, isCancelled: @escaping @Sendable () -> Bool = { false }
+    _ tokens: [Int32], oneByOne: Bool, speculation: Speculation = .off,
+    draftLimit: Int = Speculation.draftLimit,
+    isCancelled: @escaping @Sendable () -> Bool = { false }
   ) throws(Failure) -> GenerationSummary.Stage {
     guard !tokens.isEmpty else { throw Failure(.usage, "token ids", "there are none") }
+    try Speculation.validate(draftLimit: draftLimit)
     return try withCore { core throws(Failure) in
       core.startOver()
       let start = Clock.nanoseconds()
       var lastRow = 0
+      var steps = DraftedSteps(
+        core, after: [], row: 0, mode: speculation, draftLimit: draftLimit)
       if oneByOne {
-        for token in tokens {
+        for (at, token) in tokens.enumerated() {
           if isCancelled() { throw Failure(.cancelled, "measurement", "interrupted") }
-          try core.process([token])
-          _ = core.decoder.logits(row: 0)
+          let row = try steps.advance(token, following: tokens.count - at - 1)
+          _ = core.decoder.logits(row: row)
         }
+        steps.finish()
       } else {
         try core.process(tokens) { _, rows throws(Failure) in
           if isCancelled() { throw Failure(.cancelled, "measurement", "interrupted") }
@@ -32,13 +40,19 @@ extension Engine {
         }
         _ = core.decoder.logits(row: lastRow)
       }
-      return core.stage(tokens: tokens.count, since: start)
+      var stage = core.stage(tokens: tokens.count, since: start)
+      stage.speculation = steps.statistics
+      return stage
     }
   }
 
-  /// Empties the expert cache and what its policy learned: the next token starts cold.
+  /// Empties the expert cache and what its policy and the draft governor learned: the next token
+  /// starts cold.
   public func emptyExpertCache() throws(Failure) {
-    try withCore { core in core.decoder.streamer?.empty() }
+    try withCore { core in
+      core.decoder.streamer?.empty()
+      core.resetDrafts()
+    }
   }
 
   /// Runs `tokens[range]` after the tokens before it and keeps the logits of `wanted` positions.

@@ -7,6 +7,7 @@ public struct LikelihoodReport: Sendable {
     public var store: StoreSummary
     public var path: String
     public var activations: ActivationType
+    public var keyValueType: KeyValueType
     public var isReference: Bool
     public var result: LikelihoodResult
 
@@ -14,6 +15,7 @@ public struct LikelihoodReport: Sendable {
       store = StoreSummary(engine.store, engine.configuration)
       path = engine.store.path
       activations = engine.options.activations
+      keyValueType = engine.plan.keyValueType
       self.isReference = isReference
       self.result = result
     }
@@ -44,15 +46,22 @@ public struct LikelihoodReport: Sendable {
   public var markdown: String {
     let hasMain = rows.contains { main($0) != nil }
     let hasOwn = rows.contains { own($0) != nil }
-    var titles = ["store", "weights", "bits", "activations", "perplexity", "NLL"]
+    let hasTypes = Set(rows.map(\.keyValueType)).count > 1
+    var titles = ["store", "weights", "bits", "activations"]
+    if hasTypes { titles.append("keys and values") }
+    titles += ["perplexity", "NLL"]
     if hasMain { titles += ["NLL − reference", "KL(reference ‖ this)", "max KL", "same top-1"] }
     if hasOwn { titles += ["int8 alone: NLL", "int8 alone: KL", "int8 alone: top-1"] }
-    var table = MarkdownTable(titles, leftAligned: ["store", "weights", "activations"])
+    var table = MarkdownTable(
+      titles, leftAligned: ["store", "weights", "activations", "keys and values"])
     for row in rows {
       let result = row.result
       var cells = [
         FileSystem.name(of: row.path) + (row.isReference ? " (reference)" : ""), row.store.scheme,
         ByteCount.fixed(row.store.bitsPerWeight, digits: 2), row.activations.rawValue,
+      ]
+      if hasTypes { cells.append(row.keyValueType.rawValue) }
+      cells += [
         Self.withError(result.perplexity, result.perplexityError, digits: 3),
         Self.withError(result.loss.mean, result.loss.standardError, digits: 5),
       ]
@@ -112,6 +121,7 @@ public struct LikelihoodReport: Sendable {
       "scheme": .string(row.store.scheme),
       "bits_per_weight": .number(row.store.bitsPerWeight),
       "activations": .string(row.activations.rawValue),
+      "kv": .string(row.keyValueType.rawValue),
       "is_reference": .bool(row.isReference),
       "perplexity": .number(result.perplexity),
       "perplexity_error": .number(result.perplexityError),

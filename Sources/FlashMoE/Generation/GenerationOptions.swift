@@ -9,16 +9,23 @@ public struct GenerationOptions: Sendable {
   public var stopTokens: [Int32]?
   /// Goes on past end tokens (benchmarks).
   public var ignoresEndTokens: Bool
+  /// Whether tokens are drafted from earlier text; it changes time, never a token.
+  public var speculation: Speculation
+  /// Tokens drafted at a time at most, up to 15.
+  public var draftLimit: Int
 
   public init(
     maximumTokens: Int? = 128, sampling: SamplingOptions = .greedy, stopStrings: [String] = [],
-    stopTokens: [Int32]? = nil, ignoresEndTokens: Bool = false
+    stopTokens: [Int32]? = nil, ignoresEndTokens: Bool = false, speculation: Speculation = .auto,
+    draftLimit: Int = Speculation.draftLimit
   ) {
     self.maximumTokens = maximumTokens
     self.sampling = sampling
     self.stopStrings = stopStrings
     self.stopTokens = stopTokens
     self.ignoresEndTokens = ignoresEndTokens
+    self.speculation = speculation
+    self.draftLimit = draftLimit
   }
 }
 

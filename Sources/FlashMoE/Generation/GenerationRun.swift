@@ -1,7 +1,7 @@
 import Support
 import Tokenization
 
-/// One generation on the engine's thread: prefill, then a token at a time.
+/// One generation on the engine's thread: prefill, then a step at a time.
 struct GenerationRun {
   private let core: EngineCore
   private let engine: Engine
@@ -23,6 +23,7 @@ struct GenerationRun {
     self.options = options
     self.isCancelled = isCancelled
     self.emit = emit
+    try Speculation.validate(draftLimit: options.draftLimit)
     sampler = Sampler(
       try options.sampling.validated(), vocabularySize: core.configuration.vocabularySize)
     stops = StopMatcher(options.stopStrings)
@@ -85,8 +86,13 @@ struct GenerationRun {
     let limit = options.maximumTokens ?? Int.max
     var history = summary.promptTokens
     var row = (summary.promptTokens.count - summary.reusedTokens - 1) % core.plan.chunkLength
-    var steps = 0
-    defer { summary.decode = core.stage(tokens: steps, since: start) }
+    var steps = DraftedSteps(
+      core, after: history, row: row, mode: options.speculation, draftLimit: options.draftLimit)
+    defer {
+      steps.finish()
+      summary.decode = core.stage(tokens: steps.tokenCount, since: start)
+      summary.decode.speculation = steps.statistics
+    }
     summary.finishReason = .length
     while summary.tokens.count < limit {
       if isCancelled() {
@@ -105,13 +111,12 @@ struct GenerationRun {
         return
       }
       guard summary.tokens.count < limit else { break }
-      guard core.context.count < core.plan.contextLength else {
+      guard history.count <= core.plan.contextLength else {
         summary.finishReason = .context
         break
       }
-      try core.process([token])
-      steps += 1
-      row = 0
+      // The last token that is wanted needs no step.
+      row = try steps.advance(token, following: limit - summary.tokens.count - 1)
     }
     flush()
   }

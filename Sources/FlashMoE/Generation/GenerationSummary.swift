@@ -9,6 +9,7 @@ public struct GenerationSummary: Sendable {
     public var seconds = 0.0
     public var streaming = StreamStatistics()
     public var times = PhaseTimes()
+    public var speculation = SpeculationStatistics()
     public var tokensPerSecond: Double { seconds > 0 ? Double(tokens) / seconds : 0 }
   }
 

@@ -1,6 +1,7 @@
 import CKernels
 import Glibc
 import Support
+import Synchronization
 
 /// Grouped-query attention with per-head norms and rotary positions.
 extension Decoder {
@@ -120,9 +121,9 @@ extension Decoder {
         let value = scratch.value + row * attention.keyValueRows
         for head in 0..<attention.keyValueHeadCount {
           prepare(key + head * dimension, norm: weights.keyNorm, row: row)
-          cache.store(
-            key: key + head * dimension, value: value + head * dimension, layer: layer,
-            head: head, position: start + row, kernels: kernels)
+          var target = cache.head(head, layer: layer)
+          kernels.table.pointee.cache_store(
+            &target, start + row, key + head * dimension, value + head * dimension)
         }
       }
     }
@@ -130,24 +131,38 @@ extension Decoder {
     pool.run { thread in share(pool.share(of: rows, for: thread)) }
   }
 
-  /// softmax(q·K) V, one work item for each (row, key/value head).
+  /// softmax(q·K) V: threads take items of one key/value head and a few rows until none is left.
   ///
-  /// Later rows see more positions, so items are dealt out in turn rather than in runs.
+  /// Later rows see more positions, so items are taken from the last rows to the first: the long
+  /// ones start early and the short ones fill the end.  Between its items thread 0, which owns the
+  /// disk's queue, looks after it: with long contexts a run takes longer than the queue lasts.
   private func mix(_ layer: Int, start: Int, rows: Int) {
-    let (kernels, pool, scratch, cache) = (kernels, pool, scratch, cache)
+    let (kernels, scratch, cache, streamer) = (kernels, scratch, cache, streamer)
     let attention = configuration.attention
     let dimension = attention.headDimension
-    let group = attention.queriesPerKeyValueHead
+    let heads = attention.keyValueHeadCount
+    let split = AttentionSplit(
+      rows: rows, heads: heads, group: attention.queriesPerKeyValueHead,
+      threadCount: pool.threadCount)
     let scale = 1 / Float(dimension).squareRoot()
-    let items = rows * attention.keyValueHeadCount
+    let next = Atomic<Int>(0)
     pool.run { thread in
-      for item in stride(from: thread, to: items, by: pool.threadCount) {
-        let (row, head) = (item / attention.keyValueHeadCount, item % attention.keyValueHeadCount)
-        let offset = row * attention.queryRows + head * group * dimension
-        var span = cache.span(layer: layer, head: head, positions: start + row + 1, scale: scale)
+      while true {
+        let item = split.count - 1 - next.wrappingAdd(1, ordering: .relaxed).oldValue
+        guard item >= 0 else { return }
+        let part = split[item]
+        let offset =
+          part.rows.lowerBound * attention.queryRows
+          + (part.head * attention.queriesPerKeyValueHead + part.queries.lowerBound) * dimension
+        var head = cache.head(part.head, layer: layer)
+        var queries = fm_attention_rows(
+          queries: scratch.query + offset, out: scratch.attended.values + offset,
+          query_stride: attention.queryRows, out_stride: attention.queryRows,
+          rows: part.rows.count, heads: part.queries.count,
+          position: start + part.rows.lowerBound, scale: scale)
         kernels.table.pointee.attention(
-          scratch.query + offset, group, dimension, &span, scratch.attended.values + offset,
-          dimension)
+          &head, &queries, scratch.attentionWork + thread * scratch.attentionWorkBytes)
+        if thread == 0 { streamer?.poll() }
       }
     }
   }

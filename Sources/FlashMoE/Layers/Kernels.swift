@@ -24,13 +24,16 @@ struct Kernels: Sendable {
 
 /// Instruction-set levels by the names users give.
 public enum KernelLevel: String, Sendable, CaseIterable {
-  case portable, avx2, avx512
+  case portable, avx2
+  case avx512 = "avx512-vnni"
+  case amx
 
   var kernelLevel: fm_level {
     switch self {
     case .portable: FM_PORTABLE
     case .avx2: FM_AVX2
     case .avx512: FM_AVX512VNNI
+    case .amx: FM_AMX
     }
   }
 }

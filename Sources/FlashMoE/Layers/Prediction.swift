@@ -67,7 +67,8 @@ extension Decoder {
         experts: UnsafeBufferPointer(start: scratch.predicted, count: router.perToken))
     } else {
       streamer.prefetch(
-        layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows))
+        layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows),
+        isRanked: false)
     }
   }
 

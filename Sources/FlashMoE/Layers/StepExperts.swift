@@ -14,6 +14,12 @@ extension Decoder {
     rows <= Self.stepRowLimit && rows * router.perToken <= scratch.tileRows
   }
 
+  /// The most rows a step can have here.
+  var stepRows: Int {
+    let fitting = scratch.tileRows / max(1, router.perToken)
+    return max(1, min(Self.stepRowLimit, scratch.chunkLength, fitting))
+  }
+
   /// update[t] = Σ weight · expert(normalized[t]) for the rows' chosen experts.
   func stepExperts(_ layer: Int, storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
     guard let streamer else { return }

@@ -26,6 +26,9 @@ public struct MemoryPlan: Sendable {
   /// The least budget that works with this context length.
   public var minimumBytes: Int
 
+  /// Bytes that 8-bit keys and values would leave to the expert cache; 0 where they are in use.
+  public var eightBitSavingBytes: Int
+
   public var plannedBytes: Int { items.reduce(0) { $0 + $1.bytes } }
   /// Share of the model's records that fit the cache, 0 … 1.
   public var cachedShare: Double {
@@ -69,25 +72,32 @@ struct MemoryPlanner {
       + options.streamer.policy.tableBytes(layerExperts: manifest.layers.map(\.expertCount))
   }
 
-  func keyValueBytes(_ contextLength: Int) -> Int {
+  func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {
     alignUpToPage(
-      KeyValueCache.bytes(
-        type: keyValueType, layerCount: configuration.layerCount,
-        headCount: configuration.attention.keyValueHeadCount,
-        headDimension: configuration.attention.headDimension, contextLength: contextLength))
+      KeyValueCache.Shape(configuration, type: type ?? keyValueType, contextLength: contextLength)
+        .byteCount)
+  }
+
+  private func scratchBytes(chunk: Int) -> Int {
+    Scratch.bytes(configuration, chunkLength: chunk, threadCount: options.threadCount)
   }
 
   /// Kernel memory for a mapping: page tables and the ring's list of pinned pages.
   private func kernelBytes(_ arenaBytes: Int) -> Int { arenaBytes / 200 }
 
-  private func fixedBytes(context: Int, chunk: Int) -> Int {
-    alignUpToPage(manifest.residentBytes) + keyValueBytes(context)
-      + Scratch.bytes(configuration, chunkLength: chunk)
+  private func fixedBytes(context: Int, chunk: Int, type: KeyValueType? = nil) -> Int {
+    alignUpToPage(manifest.residentBytes) + keyValueBytes(context, type: type)
+      + scratchBytes(chunk: chunk)
   }
 
-  private func totalBytes(context: Int, chunk: Int, slots: Int) -> Int {
-    let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
-    return processBytes + arena + kernelBytes(arena)
+  /// All that is not the arena.
+  private func programBytes(context: Int, arena: Int) -> Int {
+    processBytes + NGramIndex.bytes(contextLength: context) + kernelBytes(arena)
+  }
+
+  private func totalBytes(context: Int, chunk: Int, slots: Int, type: KeyValueType? = nil) -> Int {
+    let arena = fixedBytes(context: context, chunk: chunk, type: type) + slots * slotBytes
+    return arena + programBytes(context: context, arena: arena)
   }
 
   /// - Throws: `Failure(.budget)` with the least budget that works and what else would help.
@@ -154,7 +164,7 @@ struct MemoryPlanner {
     }
     let free = budget - totalBytes(context: context, chunk: 1, slots: slots)
     for chunk in Self.chunkLengths where chunk <= max(context, 1) {
-      if Scratch.bytes(configuration, chunkLength: chunk) <= free / 6 { return chunk }
+      if scratchBytes(chunk: chunk) <= free / 6 { return chunk }
     }
     return 1
   }
@@ -166,6 +176,10 @@ struct MemoryPlanner {
       let bytes = totalBytes(context: shorter, chunk: 1, slots: slots)
       ways.append("a shorter context (--ctx \(shorter) needs \(bytes))")
     }
+    if keyValueType != .q8 {
+      let bytes = totalBytes(context: context, chunk: 1, slots: slots, type: .q8)
+      ways.append("8-bit keys and values, which are lossy (--kv q8 needs \(bytes))")
+    }
     return Failure(
       .budget, subject,
       "a budget of \(budget) bytes is \(minimum - budget) bytes too small; it needs \(minimum)"
@@ -176,9 +190,10 @@ struct MemoryPlanner {
   private func assemble(budget: Int, context: Int, chunk: Int, slots: Int, minimum: Int)
     -> MemoryPlan
   {
-    let scratch = Scratch.bytes(configuration, chunkLength: chunk)
+    let scratch = scratchBytes(chunk: chunk)
     let arena = fixedBytes(context: context, chunk: chunk) + slots * slotBytes
     let records = manifest.recordCount
+    let program = programBytes(context: context, arena: arena)
     let items = [
       MemoryPlan.Item(
         name: "resident weights", bytes: alignUpToPage(manifest.residentBytes),
@@ -192,7 +207,7 @@ struct MemoryPlanner {
         name: "expert cache", bytes: slots * slotBytes,
         note: "\(slots) of \(records) experts in slots of \(ByteCount.format(slotBytes))"),
       MemoryPlan.Item(
-        name: "program", bytes: processBytes + kernelBytes(arena),
+        name: "program", bytes: program,
         note: "code, vocabulary, page tables"),
     ]
     return MemoryPlan(
@@ -202,7 +217,8 @@ struct MemoryPlanner {
         $0 + $1.record.stride * configuration.experts.perToken
       },
       residentBytesPerToken: residentBytesPerToken, minimumBytes: minimum,
-      processBytes: processBytes + kernelBytes(arena))
+      eightBitSavingBytes: max(0, keyValueBytes(context) - keyValueBytes(context, type: .q8)),
+      processBytes: program)
   }
 
   /// All residents but the embedding, of which a token reads one row (unless it is the head too).

@@ -17,6 +17,24 @@ public enum DiskProbe {
   /// Below this the disk's own cache may answer instead of the disk.
   public static let smallBytes = 64_000_000
   private static let fileLimit = 32
+  /// What a program takes beside a probe's buffers.
+  private static let processBytes = 6 << 20
+
+  /// Blocks of 512 KiB and as many in flight as the streamer has, or what fits memory that is short.
+  public static func shape(freeBytes: Int) -> (blockBytes: Int, depth: Int) {
+    let (blockBytes, depth, leastDepth) = (512 << 10, 64, 16)
+    if freeBytes >= leastDepth * blockBytes {
+      return (blockBytes, min(depth, freeBytes / blockBytes))
+    }
+    return (max(RecordLayout.alignment, freeBytes / leastDepth), leastDepth)
+  }
+
+  /// Bytes that probes may take before a model is loaded: the budget, and what the control group
+  /// this runs in has left.
+  public static func freeBytes(budgetBytes: Int?) -> Int {
+    let available = ProcessMemory.availableBytes()
+    return max(min(budgetBytes ?? available, available) - processBytes, 1 << 20)
+  }
 
   /// Reads random aligned blocks of existing files past the page cache.
   ///
@@ -27,7 +45,7 @@ public enum DiskProbe {
   ///   - seconds: how long to read.
   /// - Throws: `Failure` for a path that cannot be read or holds less than 4 KiB.
   public static func measure(
-    path: String, blockBytes: Int = 512 << 10, depth: Int = 16, seconds: Double = 1
+    path: String, blockBytes: Int = 512 << 10, depth: Int = 64, seconds: Double = 1
   ) throws(Failure) -> DiskMeasurement {
     let probe = ReadProbe(blockBytes: blockBytes, depth: depth, seconds: seconds)
     let result = try probe.run(try files(at: path))

@@ -15,6 +15,9 @@ extension ExpertStreamer {
       readAheadRecords: cache.readAheadFloor)
     let stride = store.manifest.layers.map(\.record.stride).max() ?? RecordLayout.alignment
     governor = PrefetchGovernor(judgedBytes: 8 * stride)
+    predictions = PredictionRecord(
+      layerCount: layerExperts.count, rankCount: predictions.rankCount)
+    watchedCount = 0
     for index in verified.indices { verified[index] = 0 }
   }
 }

@@ -10,14 +10,45 @@ extension ExpertStreamer {
     case pass
   }
 
-  /// Predicts experts of a layer, most likely first; replaces the last prediction.
+  /// Predicts experts of a layer; replaces the last prediction.
   ///
   /// Reads start when demand leaves the disk alone, and never take a slot that demand filled for
   /// the current token.  Unknown layers and experts are ignored: a prediction cannot be an error.
-  public func prefetch(layer: Int, experts: UnsafeBufferPointer<Int32>) {
+  ///
+  /// - Parameter isRanked: the experts are one token's, likeliest first; ranks that seldom come true
+  ///   are watched and not read.
+  public func prefetch(
+    layer: Int, experts: UnsafeBufferPointer<Int32>, isRanked: Bool = true
+  ) {
     dropCandidates()
-    guard wantsPredictions else { return }
-    speculate(.token, layer: layer, experts: experts)
+    watchedCount = 0
+    guard wantsPredictions, store.manifest.layers.indices.contains(layer) else { return }
+    if isRanked { watch(layer: layer, experts: experts) }
+    speculate(.token, layer: layer, experts: experts, isRanked: isRanked)
+  }
+
+  /// Notes predictions without a slot, to be judged when their layer begins.
+  private func watch(layer: Int, experts: UnsafeBufferPointer<Int32>) {
+    watchedLayer = layer
+    let expertCount = store.manifest.layers[layer].expertCount
+    for (rank, expert) in experts.prefix(predictions.rankCount).enumerated()
+    where expert >= 0 && expert < expertCount {
+      guard cache.slot(ofRecord: cache.record(layer: layer, expert: Int(expert))) == nil
+      else { continue }
+      watched[watchedCount] = (rank, expert)
+      watchedCount += 1
+    }
+  }
+
+  /// Compares what was predicted with what a layer asks for.
+  func judgePredictions(layer: Int, experts: UnsafeBufferPointer<Int32>) {
+    guard watchedCount > 0 else { return }
+    if layer == watchedLayer {
+      for (rank, expert) in watched[..<watchedCount] {
+        predictions.judge(layer: layer, rank: rank, wasUsed: experts.contains(expert))
+      }
+    }
+    watchedCount = 0
   }
 
   /// Announces what a pass over whole layers will ask for next, in the order it will.
@@ -26,6 +57,7 @@ extension ExpertStreamer {
   /// and does not keep.  Those that are not asked for in the end cost their reading.
   public func announce(layer: Int, experts: UnsafeBufferPointer<Int32>) {
     dropCandidates()
+    watchedCount = 0
     // The disk is never idle in a pass, which says nothing about single tokens.
     governor.restartWindow()
     guard options.prefetch, cache.passAheadRecords > 0, !holdsEverything else { return }
@@ -33,11 +65,18 @@ extension ExpertStreamer {
   }
 
   private func speculate(
-    _ kind: Speculation, layer: Int, experts: UnsafeBufferPointer<Int32>
+    _ kind: Speculation, layer: Int, experts: UnsafeBufferPointer<Int32>, isRanked: Bool = false
   ) {
     guard store.manifest.layers.indices.contains(layer) else { return }
     let expertCount = store.manifest.layers[layer].expertCount
-    for expert in experts.prefix(largestLayer) where expert >= 0 && expert < expertCount {
+    for (rank, expert) in experts.prefix(largestLayer).enumerated()
+    where expert >= 0 && expert < expertCount {
+      let record = cache.record(layer: layer, expert: Int(expert))
+      // What is cached is protected from the others' reads, whatever its rank.
+      guard
+        !isRanked || cache.slot(ofRecord: record) != nil
+          || predictions.isUseful(layer: layer, rank: rank)
+      else { continue }
       candidates.append(expert)
     }
     speculation = kind

@@ -55,6 +55,11 @@ public final class ExpertStreamer {
   var nextCandidate = 0
   var speculation = Speculation.token
   let tokenSpeculationLimit: Int
+  // The last ranked prediction, until its layer begins.
+  var predictions: PredictionRecord
+  var watched: [(rank: Int, expert: Int32)]
+  var watchedCount = 0
+  var watchedLayer = 0
   let headBytes: [Int]
 
   /// Slots below which not even one layer of one token can be held.
@@ -116,6 +121,8 @@ public final class ExpertStreamer {
     headQueue = IndexQueue(capacity: largestLayer)
     positionOfSlot = Array(repeating: -1, count: arena.slotCount)
     headBytes = layers.map(\.record.headBytes)
+    predictions = PredictionRecord(layerCount: layers.count, rankCount: expertsPerToken)
+    watched = Array(repeating: (0, 0), count: predictions.rankCount)
     candidates = []
     candidates.reserveCapacity(largestLayer)
     // Speculation never takes the slots one token's demand may need.
@@ -191,6 +198,7 @@ public final class ExpertStreamer {
     else {
       throw Failure(.usage, store.path, at: "layer index \(layer)", "an expert is asked for twice")
     }
+    judgePredictions(layer: layer, experts: experts)
     isOpen = true
     self.layer = layer
     self.order = order
@@ -293,6 +301,7 @@ public final class ExpertStreamer {
     statistics.demandBytes = scheduler.demandBytes
     statistics.speculativeBytes = scheduler.speculativeBytes
     statistics.warmBytes = scheduler.warmBytes
+    statistics.busyNanoseconds = scheduler.busyNanoseconds(at: Clock.nanoseconds())
     statistics.reads = scheduler.completedReads
     statistics.prefetchSuspended = governor.suspensions
     return statistics

@@ -72,7 +72,17 @@ struct ReadScheduler: ~Copyable {
 
   private(set) var piecesInFlight = 0
   private var demandPiecesInFlight = 0
-  private(set) var activeReads = 0
+  private(set) var activeReads = 0 {
+    didSet {
+      if oldValue == 0 {
+        busySince = Clock.nanoseconds()
+      } else if activeReads == 0 {
+        busyTotal += Clock.nanoseconds() - busySince
+      }
+    }
+  }
+  private var busySince: UInt64 = 0
+  private var busyTotal: UInt64 = 0
   private(set) var activeSpeculations = 0
   private var activeDemands = 0
   private var demandSince: UInt64 = 0
@@ -351,6 +361,13 @@ struct ReadScheduler: ~Copyable {
     speculativeBytes = 0
     warmBytes = 0
     completedReads = 0
+    busyTotal = 0
+    busySince = Clock.nanoseconds()
+  }
+
+  /// Nanoseconds since the last reset in which at least one read of any kind was in flight.
+  func busyNanoseconds(at now: UInt64) -> UInt64 {
+    busyTotal + (activeReads > 0 ? now - busySince : 0)
   }
 
   /// Nanoseconds in which at least one demand read was outstanding.

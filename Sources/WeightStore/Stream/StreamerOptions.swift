@@ -77,6 +77,8 @@ public struct StreamStatistics: Sendable, Equatable {
   public var reads = 0
   /// Time `next` slept for bytes.
   public var waitNanoseconds: UInt64 = 0
+  /// Time in which the disk had something to read for us.
+  public var busyNanoseconds: UInt64 = 0
   /// Records that lost their slot to another.
   public var evictions = 0
   /// How often speculation suspended itself.

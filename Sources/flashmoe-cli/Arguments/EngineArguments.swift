@@ -6,7 +6,6 @@ import WeightStore
 extension CachePolicyKind: ExpressibleByArgument {}
 extension ReadBackendKind: ExpressibleByArgument {}
 extension DirectMode: ExpressibleByArgument {}
-extension KeyValueType: ExpressibleByArgument {}
 extension ActivationType: ExpressibleByArgument {}
 extension KernelLevel: ExpressibleByArgument {}
 
@@ -75,9 +74,11 @@ struct EngineArguments: ParsableArguments {
   @Option(
     name: .customLong("kv"),
     help: ArgumentHelp(
-      "Numbers in the key/value cache. Default: f16, or f32 for unquantized stores.",
-      valueName: "type"))
-  var keyValueType: KeyValueType?
+      "Numbers in the key/value cache: f16, f32, or q8, which halves it. \(KeyValueType.cost)"
+        + " Default: f16, or f32 for unquantized stores.", valueName: "type"))
+  var wantedKeyValueType: KeyValueType?
+
+  @OptionGroup(visibility: .hidden) var familiar: FamiliarArguments
 
   @Option(
     help: ArgumentHelp("Numbers that meet quantized weights in products.", valueName: "type"))
@@ -94,7 +95,10 @@ struct EngineArguments: ParsableArguments {
     try NumberArgument.check(threadCount, "--threads", 1...1024)
     try NumberArgument.check(chunkLength, "--chunk", 1...Int.max)
     try NumberArgument.check(slotCount, "--slots", 1...Int.max)
+    try familiar.check(against: wantedKeyValueType)
   }
+
+  var keyValueType: KeyValueType? { wantedKeyValueType ?? familiar.keyValueType }
 
   var options: EngineOptions {
     EngineOptions(

@@ -75,6 +75,7 @@ struct BenchCommand: ParsableCommand {
   var noProbe = false
 
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
+  @OptionGroup(title: "Speculation") var drafts: SpeculationArguments
 
   @Option(
     name: [.customShort("o"), .customLong("output")],
@@ -110,13 +111,18 @@ struct BenchCommand: ParsableCommand {
     let bench = try BenchOptions(
       promptLengths: try Self.lengths(prompt, "-p"),
       generationLengths: try Self.lengths(generate, "-n"), repetitions: repetitions,
-      caches: cache.caches
+      caches: cache.caches, speculation: drafts.speculation ?? .off, draftLimit: drafts.draftLimit
     ).validated()
     var options = engine.options
     // As llama-bench does: no longer than the longest test, unless asked for.
     if options.contextLength == nil { options.contextLength = max(bench.contextLength, 1) }
     // Before the engine: afterwards the budget has no room for the probe's buffers.
-    let disk = noProbe ? nil : try DiskProbe.measure(path: store.path)
+    let shape = DiskProbe.shape(
+      freeBytes: DiskProbe.freeBytes(budgetBytes: options.budgetBytes))
+    let disk =
+      noProbe
+      ? nil
+      : try DiskProbe.measure(path: store.path, blockBytes: shape.blockBytes, depth: shape.depth)
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     let format = common.json ? Format.json : self.format ?? .md

@@ -34,6 +34,7 @@ struct ChatCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
+  @OptionGroup(title: "Speculation") var drafts: SpeculationArguments
   @OptionGroup(title: "Output") var common: CommonArguments
 
   mutating func validate() throws {
@@ -49,7 +50,8 @@ struct ChatCommand: AsyncParsableCommand {
       engine: engine, system: system, isJSON: common.json,
       options: GenerationOptions(
         maximumTokens: tokenCount < 0 ? nil : tokenCount, sampling: sampling.options,
-        stopStrings: [ChatFormat.turnEnd] + stop))
+        stopStrings: [ChatFormat.turnEnd] + stop,
+        speculation: drafts.speculation ?? .auto, draftLimit: drafts.draftLimit))
     try await session.run()
   }
 }

@@ -18,6 +18,8 @@ struct PerplexityCommand: ParsableCommand {
       Examples:
         flashmoe perplexity model.fmoe -f book.txt
         flashmoe perplexity q4.fmoe q8.fmoe -f book.txt --reference f32.fmoe --both-activations
+        flashmoe perplexity q4.fmoe -f book.txt --kv q8 --reference q4.fmoe --reference-kv f16 \
+          --reference-activations int8
       """)
 
   @Argument(
@@ -58,6 +60,12 @@ struct PerplexityCommand: ParsableCommand {
 
   @Option(help: ArgumentHelp("Activations of the reference.", valueName: "type"))
   var referenceActivations = ActivationType.f32
+
+  @Option(
+    name: .customLong("reference-kv"),
+    help: ArgumentHelp(
+      "Numbers in the reference's key/value cache. Default: as --kv.", valueName: "type"))
+  var referenceKeyValueType: KeyValueType?
 
   @Flag(help: "A row for f32 and a row for int8 activations of every quantized store.")
   var bothActivations = false
@@ -121,6 +129,8 @@ struct PerplexityCommand: ParsableCommand {
       try check(store, options, share: share, working: working, modelCount: planned.count)
       options.budgetBytes = share
       options.activations = model.activations
+      options.keyValueType =
+        (model.isReference ? referenceKeyValueType : nil) ?? engine.options.keyValueType
       let engine = try Engine(store: store, options: options, logger: logger)
       if !common.json, planned.count == 1 || common.verbose {
         EngineReport.announce(engine, verbose: common.verbose)

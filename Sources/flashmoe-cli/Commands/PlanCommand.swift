@@ -46,23 +46,23 @@ struct PlanCommand: ParsableCommand {
     Output.print(
       "  least budget for this context: \(ByteCount.format(plan.minimumBytes)) "
         + "(--ram \(plan.minimumBytes))")
+    if plan.slotBytes > 0, plan.cachedShare < 1, plan.eightBitSavingBytes >= plan.slotBytes {
+      Output.print(
+        "  --kv q8 (lossy) would leave \(ByteCount.format(plan.eightBitSavingBytes)) more to the "
+          + "experts")
+    }
     if plan.recordCount > 0 { Output.print("  \(share) % of the experts fit the cache") }
     Output.print("")
     Output.print(speed.text)
   }
 
-  /// What the program takes beside a probe's buffers.
-  private static let processBytes = 6 << 20
-
   private func estimate(_ plan: MemoryPlan, store: Store) throws(Failure) -> SpeedEstimate {
     guard !noProbe else { return SpeedEstimate(plan, disk: nil, memoryBytesPerSecond: nil) }
     // Probes stay inside the budget too, and inside the control group this runs in.
-    let limit = min(plan.budgetBytes, ProcessMemory.availableBytes())
-    let free = max(limit - Self.processBytes, 1 << 20)
-    let depth = 16
+    let free = DiskProbe.freeBytes(budgetBytes: plan.budgetBytes)
+    let shape = DiskProbe.shape(freeBytes: free)
     let disk = try DiskProbe.measure(
-      path: store.path, blockBytes: min(512 << 10, max(4096, free / depth)), depth: depth,
-      seconds: 0.7)
+      path: store.path, blockBytes: shape.blockBytes, depth: shape.depth, seconds: 0.7)
     let memory = try MemoryProbe.measure(
       threads: engine.options.threadCount, budgetBytes: free)
     return SpeedEstimate(plan, disk: disk, memoryBytesPerSecond: memory)

@@ -53,6 +53,7 @@ struct RunCommand: AsyncParsableCommand {
 
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
+  @OptionGroup(title: "Speculation") var drafts: SpeculationArguments
   @OptionGroup(title: "Output") var common: CommonArguments
 
   mutating func validate() throws {
@@ -77,7 +78,8 @@ struct RunCommand: AsyncParsableCommand {
       input,
       options: GenerationOptions(
         maximumTokens: tokenCount < 0 ? nil : tokenCount, sampling: sampling.options,
-        stopStrings: stop, ignoresEndTokens: ignoreEos))
+        stopStrings: stop, ignoresEndTokens: ignoreEos,
+        speculation: drafts.speculation ?? .auto, draftLimit: drafts.draftLimit))
     Interruption.handle { generation.cancel() }
     let text = try await stream(generation)
     guard let summary = generation.summary else { return }

@@ -43,6 +43,7 @@ struct GenerationReport {
     object["kernels"] = .string(engine.kernelDescription)
     object["policy"] = .string(policy.rawValue)
     object["prefetch"] = .bool(engine.options.streamer.prefetch)
+    object["speculation"] = .object(Self.speculation(summary.decode.speculation))
     object["activations"] = .string(engine.options.activations.rawValue)
     object["kv"] = .string(engine.plan.keyValueType.rawValue)
     object["threads"] = .integer(engine.options.threadCount)
@@ -61,6 +62,15 @@ struct GenerationReport {
     for (key, value) in counts([stage]).members { object[key] = value }
     object["phases"] = .object(phases([stage]))
     return object
+  }
+
+  private static func speculation(_ drafts: SpeculationStatistics) -> JSONObject {
+    [
+      "steps": .integer(drafts.steps), "drafted_steps": .integer(drafts.draftedSteps),
+      "drafted_tokens": .integer(drafts.proposedTokens),
+      "accepted_tokens": .integer(drafts.acceptedTokens),
+      "tokens_per_step": .number(drafts.tokensPerStep),
+    ]
   }
 
   private static func counts(_ stages: [GenerationSummary.Stage]) -> JSONObject {
@@ -114,6 +124,7 @@ struct GenerationReport {
     }
     add("prefill", summary.prefill)
     add("decode", summary.decode)
+    let drafts = summary.decode.speculation
     let peak = summary.memory.peakBytes
     let share = Double(peak) / Double(max(summary.budgetBytes, 1)) * 100
     table.add(
@@ -121,6 +132,7 @@ struct GenerationReport {
       "peak (\(summary.memory.source)), \(ByteCount.fixed(share, digits: 0)) % of the budget of "
         + ByteCount.format(summary.budgetBytes))
     var lines = table.lines(indent: 0)
+    if drafts.proposedTokens > 0 { lines.append("drafts       " + drafts.summary) }
     let times = timeShares
     if !times.isEmpty { lines.append("decode time  " + times) }
     if let note = engine.store.manifest.aliasNote { lines.append(note) }

@@ -47,6 +47,10 @@ struct ModelFacts {
       "vocabulary": .integer(configuration.vocabularySize),
       "maximum_context": .integer(configuration.maximumPositions),
       "tied_embeddings": .bool(configuration.tiesEmbeddings),
+      "kv_bytes_per_token": .object(
+        KeyValueType.allCases.reduce(into: JSONObject()) {
+          $0[$1.rawValue] = .integer($1.bytesPerPosition(configuration))
+        }),
       "parameters": .integer(totalParameters),
       "active_parameters": .integer(activeParameters),
     ]
@@ -64,6 +68,10 @@ struct ModelFacts {
       "attention",
       "\(model.attention.headCount) heads, \(model.attention.keyValueHeadCount) for keys and "
         + "values, of \(model.attention.headDimension)")
+    table.add(
+      "keys and values",
+      ByteCount.format(KeyValueType.f16.bytesPerPosition(model)) + " a token, "
+        + ByteCount.format(KeyValueType.q8.bytesPerPosition(model)) + " with --kv q8 (lossy)")
     if !model.sparseLayers.isEmpty {
       table.add(
         "experts",

@@ -27,6 +27,7 @@ enum PlanReport {
       "context": .integer(plan.contextLength),
       "chunk": .integer(plan.chunkLength),
       "kv": .string(plan.keyValueType.rawValue),
+      "kv_q8_saving_bytes": .integer(plan.eightBitSavingBytes),
       "slots": .integer(plan.slotCount),
       "slot_bytes": .integer(plan.slotBytes),
       "records": .integer(plan.recordCount),

@@ -149,7 +149,8 @@ enum PackFixtures {
     for at in 0..<layout.blockCount {
       let start = bytes.startIndex + at * layout.blockBytes
       Array(bytes[start..<start + layout.blockBytes]).withUnsafeBytes {
-        block.copyMemory(from: $0.baseAddress!, byteCount: $0.count)
+        guard let base = $0.baseAddress else { return }
+        block.copyMemory(from: base, byteCount: $0.count)
       }
       let valid = min(16, layout.rows - at * 16)
       var values = [Float](repeating: 0, count: 16 * layout.columns)

@@ -16,15 +16,21 @@ public struct BenchOptions: Sendable {
   public var generationLengths: [Int]
   public var repetitions: Int
   public var caches: [BenchCache]
+  /// Whether decode tests draft; off, as what other programs measure is plain steps.
+  public var speculation: Speculation
+  public var draftLimit: Int
 
   public init(
     promptLengths: [Int] = [512], generationLengths: [Int] = [128], repetitions: Int = 3,
-    caches: [BenchCache] = BenchCache.allCases
+    caches: [BenchCache] = BenchCache.allCases, speculation: Speculation = .off,
+    draftLimit: Int = Speculation.draftLimit
   ) {
     self.promptLengths = promptLengths
     self.generationLengths = generationLengths
     self.repetitions = repetitions
     self.caches = caches
+    self.speculation = speculation
+    self.draftLimit = draftLimit
   }
 
   /// The tests in the order in which they run; lengths of 0 switch a kind off.
@@ -47,6 +53,7 @@ public struct BenchOptions: Sendable {
     guard repetitions >= 1 else {
       throw Failure(.usage, "-r", "\(repetitions); it must be at least 1")
     }
+    try Speculation.validate(draftLimit: draftLimit)
     return self
   }
 }

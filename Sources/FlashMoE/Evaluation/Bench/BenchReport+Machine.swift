@@ -20,6 +20,7 @@ extension BenchReport {
       "activations": .string(activations.rawValue),
       "policy": .string(policy.rawValue),
       "prefetch": .bool(prefetch),
+      "speculation": .string(speculation.rawValue),
       "kernels": .string(kernels),
       "reads": .string(streaming),
       "tokens": .string(text),
@@ -72,7 +73,11 @@ extension BenchReport {
       ),
       ("bytes_per_token", .number(row.bytesPerToken)),
       ("read_bytes_per_second", .number(row.readBytesPerSecond)),
+      ("busy_bytes_per_second", .number(row.busyBytesPerSecond)),
       ("io_wait_share", .number(row.waitShare)),
+      ("steps", .integer(row.speculation.steps)),
+      ("drafted_tokens", .integer(row.speculation.proposedTokens)),
+      ("accepted_tokens", .integer(row.speculation.acceptedTokens)),
       ("peak_bytes", .integer(row.peakBytes)),
     ]
     // Seconds a repetition, so that columns add up to `total_seconds`.
@@ -92,6 +97,7 @@ extension BenchReport {
       ("threads", .integer(threadCount)), ("budget_bytes", .integer(budgetBytes)),
       ("slots", .integer(slotCount)), ("records", .integer(recordCount)),
       ("policy", .string(policy.rawValue)), ("prefetch", .bool(prefetch)),
+      ("speculation", .string(speculation.rawValue)),
       ("activations", .string(activations.rawValue)), ("kernels", .string(kernels)),
       ("reads", .string(streaming)), ("tokens", .string(text)),
       ("disk_bytes_per_second", disk.map { .number($0.bytesPerSecond) } ?? .null),

@@ -8,7 +8,7 @@ extension BenchReport {
     var table = MarkdownTable(
       [
         "model", "size", "params", "threads", "budget", "cache", "tokens", "test", "t/s", "hits",
-        "GB/token", "I/O wait", "read GB/s", "disk GB/s", "peak",
+        "GB/token", "I/O wait", "read GB/s", "busy GB/s", "disk GB/s", "peak",
       ],
       leftAligned: ["model", "cache", "tokens"])
     for row in rows {
@@ -20,7 +20,7 @@ extension BenchReport {
           row.cache.rawValue, row.tokenKind, row.test.name, Self.rate(row),
           row.hitRate.map { Self.percent($0) } ?? "-",
           Self.small(row.bytesPerToken / 1e9), Self.percent(row.waitShare),
-          Self.small(row.readBytesPerSecond / 1e9),
+          Self.small(row.readBytesPerSecond / 1e9), Self.small(row.busyBytesPerSecond / 1e9),
           disk.map { ByteCount.significant($0.bytesPerSecond / 1e9) } ?? "-",
           ByteCount.format(row.peakBytes),
         ])
@@ -62,6 +62,7 @@ extension BenchReport {
       "engine: \(kernels), activations \(activations.rawValue); reads: \(streaming)",
       "peak: \(memorySource)",
     ]
+    if speculation != .off { notes.append("speculation: \(speculation.rawValue)" + draftNote) }
     if let note = store.aliasNote { notes.insert(note, at: 0) }
     if let disk {
       let note = disk.note.map { "; \($0)" } ?? ""
@@ -69,6 +70,12 @@ extension BenchReport {
         "disk: random reads, \(disk.direct ? "O_DIRECT" : "buffered"), \(disk.backend)\(note)")
     }
     return notes
+  }
+
+  private var draftNote: String {
+    rows.filter { $0.test.kind == .decode }.map { row in
+      "; \(row.test.name) \(row.cache.rawValue): \(row.speculation.summary)"
+    }.joined()
   }
 
   private static func rate(_ row: BenchRow) -> String {

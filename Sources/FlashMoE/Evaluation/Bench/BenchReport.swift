@@ -20,6 +20,7 @@ public struct BenchReport: Sendable {
   /// Which tokens were fed, in words.
   public var text: String
   public var repetitions: Int
+  public var speculation: Speculation
   public var rows: [BenchRow]
   /// nil when it was not measured.
   public var disk: DiskMeasurement?
@@ -46,6 +47,7 @@ public struct BenchReport: Sendable {
     streaming = engine.streamingDescription
     self.text = text.description
     repetitions = options.repetitions
+    speculation = options.speculation
     self.rows = rows
     self.disk = disk
     memorySource = ProcessMemory.current().source

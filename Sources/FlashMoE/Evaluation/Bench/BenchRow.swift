@@ -32,10 +32,20 @@ public struct BenchRow: Sendable {
     tokenCount == 0 ? 0 : Double(readBytes) / Double(tokenCount)
   }
   public var readBytesPerSecond: Double { seconds > 0 ? Double(readBytes) / seconds : 0 }
+  /// Bytes per second of the time in which reads were in flight: what the disk gave when asked.
+  public var busyBytesPerSecond: Double {
+    let busy = samples.reduce(0) { $0 + Double($1.streaming.busyNanoseconds) } / 1e9
+    return busy > 0 ? Double(readBytes) / busy : 0
+  }
   /// Share of the time in which the engine had nothing to do but wait for bytes.
   public var waitShare: Double {
     let times = phases
     return times.total == 0 ? 0 : Double(times.inputOutputWait) / Double(times.total)
+  }
+
+  /// Drafts of all repetitions together.
+  public var speculation: SpeculationStatistics {
+    samples.reduce(into: SpeculationStatistics()) { $0.add($1.speculation) }
   }
 
   /// Times of all repetitions together.

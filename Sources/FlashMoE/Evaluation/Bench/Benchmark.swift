@@ -64,6 +64,7 @@ public struct Benchmark: Sendable {
     func feed(passage: Int) throws(Failure) -> GenerationSummary.Stage {
       try engine.feed(
         text.passage(passage, count: test.tokens), oneByOne: test.kind == .decode,
+        speculation: options.speculation, draftLimit: options.draftLimit,
         isCancelled: isCancelled)
     }
     if cache == .warm {
