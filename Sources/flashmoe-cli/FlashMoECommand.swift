@@ -36,7 +36,7 @@ struct FlashMoECommand: AsyncParsableCommand {
         name: "Measuring",
         subcommands: [
           PlanCommand.self, BenchCommand.self, PerplexityCommand.self, LogitsCommand.self,
-          TraceCommand.self,
+          TraceCommand.self, SimulateCommand.self, CalibrateCommand.self,
         ]),
     ])
 

@@ -163,6 +163,7 @@ private struct NaiveCache {
         }
       }
       cache.close()
+      checkKeys(cache)
       for slot in 0..<slots {
         if let record = cache.record(inSlot: slot) {
           #expect(cache.slot(ofRecord: record) == slot)
@@ -172,6 +173,23 @@ private struct NaiveCache {
       }
       #expect(cache.residentCount.reduce(0, +) + cache.freeCount == slots)
     }
+  }
+
+  /// The flat array of keys says what the state says, and its least is the least.
+  private func checkKeys(_ cache: ExpertCache<SelectedPolicy>) {
+    var open: [Int] = []
+    for slot in 0..<cache.slotCount {
+      let layer = Int(cache.layerOfSlot[slot])
+      let isOpen =
+        cache.state(ofSlot: slot) == .ready && cache.awaitedBegin[slot] != cache.layerBegins[layer]
+      #expect(cache.keyOfSlot[slot] == (isOpen ? cache.worthOfSlot[slot] : .infinity))
+      if isOpen { open.append(slot) }
+    }
+    let least = open.min {
+      (cache.worthOfSlot[$0], cache.lastUseOfSlot[$0])
+        < (cache.worthOfSlot[$1], cache.lastUseOfSlot[$1])
+    }
+    #expect(cache.leastKey(in: 0..<cache.slotCount) == least)
   }
 
   @Test func requestOrderSparesWhatComesLater() {

@@ -71,7 +71,9 @@ final class EngineCore {
         expertsPerToken: configuration.experts.perToken, options: streamerOptions, logger: logger)
       self.streamer = streamer
       streamerDescription = streamer.backendDescription
-      warmedRecords = try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount)
+      warmedRecords =
+        options.warmFill
+        ? try WarmFill.fill(streamer, store: store, slotCount: plan.slotCount) : 0
     }
     draftIndex = NGramIndex(contextLength: plan.contextLength)
     draftGovernor = DraftGovernor(plan)

@@ -28,6 +28,8 @@ public struct EngineOptions: Sendable {
   public var keyValueType: KeyValueType?
   public var kernelLevel: KernelLevel?
   public var streamer: StreamerOptions
+  /// Whether the cache starts with what the store's profile calls popular.
+  public var warmFill = true
 
   public init(
     budgetBytes: Int? = nil, contextLength: Int? = nil, chunkLength: Int? = nil,

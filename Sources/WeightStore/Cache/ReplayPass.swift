@@ -7,6 +7,9 @@ struct ReplayPass<Policy: CachePolicy> {
   private var cache: ExpertCache<Policy>
   private let prediction: Bool
   private var governor: PrefetchGovernor
+  private var record: PredictionRecord
+  /// Predictions for the next layer whose record had no slot, by rank.
+  private var watched: [(rank: Int, expert: Int32)] = []
   private var decision = CacheDecision()
   private(set) var outcome = CacheReplay.Outcome()
   private var counts = false
@@ -22,6 +25,8 @@ struct ReplayPass<Policy: CachePolicy> {
     self.cache = cache
     self.prediction = prediction
     governor = PrefetchGovernor(judgedBytes: 8 * (trace.recordBytes.max() ?? 0))
+    record = PredictionRecord(
+      layerCount: trace.layers.count, rankCount: trace.expertsPerToken)
     chosen = Array(repeating: 0, count: trace.expertsPerToken)
     var starts = [0]
     for count in trace.layerExperts { starts.append(starts[starts.count - 1] + count) }
@@ -73,7 +78,12 @@ struct ReplayPass<Policy: CachePolicy> {
 
   /// Decode, and the few rows of a verified draft: everything is placed at once.
   private mutating func request(_ rows: Range<Int>, _ layer: Int) {
-    open(layer, trace.experts(of: rows, layer: layer), .completion)
+    let experts = trace.experts(of: rows, layer: layer)
+    for (rank, expert) in watched {
+      record.judge(layer: layer, rank: rank, wasUsed: experts.contains(expert))
+    }
+    watched.removeAll(keepingCapacity: true)
+    open(layer, experts, .completion)
     var held: [Int] = []
     cache.decide(into: &decision)
     while true {
@@ -91,6 +101,7 @@ struct ReplayPass<Policy: CachePolicy> {
 
   /// A chunk: one record after the other, read-ahead as far as there are slots.
   private mutating func pass(_ rows: Range<Int>, _ layer: Int) {
+    watched.removeAll(keepingCapacity: true)
     let experts = trace.experts(of: rows, layer: layer)
     open(layer, experts, .request)
     var slots = Array(repeating: -1, count: experts.count)
@@ -135,14 +146,22 @@ struct ReplayPass<Policy: CachePolicy> {
     outcome.speculativeUsedBytes += used
   }
 
-  /// The next layer's predicted records, all of them in time.
+  /// The next layer's predicted records, those of ranks that come true; all of them in time.
   private mutating func speculate(_ rows: Range<Int>, _ layer: Int) {
     let next = layer + 1
     guard prediction, !governor.isSuspended, next < trace.layers.count else { return }
     let experts = trace.predictedExperts(of: rows, layer: next, ranks: trace.expertsPerToken)
-    guard !experts.isEmpty else { return }
-    experts.withUnsafeBufferPointer { cache.predict(layer: next, experts: $0) }
-    for expert in experts {
+    var candidates = experts
+    if rows.count == 1 {
+      candidates.removeAll(keepingCapacity: true)
+      for (rank, expert) in experts.enumerated() {
+        let isCached = cache.slot(ofRecord: cache.record(layer: next, expert: Int(expert))) != nil
+        if !isCached { watched.append((rank, expert)) }
+        if isCached || record.isUseful(layer: next, rank: rank) { candidates.append(expert) }
+      }
+    }
+    candidates.withUnsafeBufferPointer { cache.predict(layer: next, experts: $0) }
+    for expert in candidates {
       if let miss = cache.placeSpeculative(layer: next, expert: Int(expert)) {
         landSpeculation(miss.slot, next)
       }

@@ -60,3 +60,36 @@ extension RoutingTrace {
     return isIn.indices.filter { isIn[$0] }.map { Int32($0) }
   }
 }
+
+extension RoutingTrace {
+  /// How often every record was chosen, through all layers.
+  public var popularity: [Int] {
+    var counts = Array(repeating: 0, count: recordCount)
+    var bases = [0]
+    for layer in layers { bases.append(bases[bases.count - 1] + layer.expertCount) }
+    for (at, expert) in chosen.enumerated() where expert != Self.none {
+      counts[bases[at / expertsPerToken % layers.count] + Int(expert)] += 1
+    }
+    return counts
+  }
+}
+
+extension RoutingTrace {
+  /// Of each layer and rank, the share of predictions that the router then chose; nil where nothing
+  /// was predicted.
+  public var predictionShares: [[Double]?] {
+    layers.indices.map { layer in
+      var right = Array(repeating: 0, count: predictionCount)
+      var count = 0
+      for token in tokens.indices {
+        let guesses = predictedExperts(
+          of: token..<token + 1, layer: layer, ranks: predictionCount)
+        guard guesses.count == predictionCount, predictionCount > 0 else { continue }
+        count += 1
+        let chosen = experts(of: token..<token + 1, layer: layer)
+        for (rank, guess) in guesses.enumerated() where chosen.contains(guess) { right[rank] += 1 }
+      }
+      return count == 0 ? nil : right.map { Double($0) / Double(count) }
+    }
+  }
+}

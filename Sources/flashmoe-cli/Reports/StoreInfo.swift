@@ -48,6 +48,15 @@ struct StoreInfo {
     }
   }
 
+  /// What calibration left, or why that cannot be used.
+  private var profileText: String? {
+    do throws(Failure) {
+      return try Profile(of: store).map { ProfileReport($0).summary }
+    } catch {
+      return "unusable: \(error.problem)"
+    }
+  }
+
   private var expertSchemes: String {
     Self.schemes(manifest.layers.flatMap { $0.record.sections.map(\.layout) })
   }
@@ -81,6 +90,7 @@ struct StoreInfo {
       "files",
       "\(Manifest.residentFileName), \(manifest.recordFiles.count) of experts, "
         + manifest.companions.map(\.name).joined(separator: ", "))
+    if let text = profileText { table.add("profile", text) }
     for (key, value) in manifest.source.object?.members ?? [] {
       if let text = Self.plain(value) { table.add("source, \(key)", text) }
     }
@@ -130,6 +140,7 @@ struct StoreInfo {
     object["resident_schemes"] = .string(residentSchemes)
     object["expert_schemes"] = .string(expertSchemes)
     object["companions"] = .array(manifest.companions.map { .string($0.name) })
+    object["profile"] = .optional(profileText)
     object["source"] = manifest.source
     if tensors {
       object["tensors"] = .array(
