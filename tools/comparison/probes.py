@@ -1,0 +1,71 @@
+"""What the machine can do, measured beside what the programs do."""
+import json
+import os
+
+from . import Problem
+from .control import run
+
+BLOCK_BYTES = 512 << 10
+DEPTH = 64
+
+
+def fio_command(files, seconds):
+    names = ":".join(name.replace(":", "\\:") for name in files)
+    return ["fio", "--name=random", f"--filename={names}", "--readonly", "--rw=randread",
+            f"--bs={BLOCK_BYTES}", "--ioengine=io_uring", "--direct=1", f"--iodepth={DEPTH}",
+            "--file_service_type=random", "--norandommap", "--randrepeat=0",
+            f"--runtime={seconds}", "--time_based", "--output-format=json"]
+
+
+def disk(files, seconds=3):
+    """Bytes per second of random reads at our block size and depth, past the page cache."""
+    try:
+        outcome = run(fio_command(files, seconds), seconds + 60)
+    except FileNotFoundError:
+        raise Problem("fio is missing; install it with: apt-get install fio") from None
+    if outcome.error:
+        raise Problem(f"fio: {outcome.error}")
+    return fio_bandwidth(outcome.output)
+
+
+def fio_bandwidth(text):
+    # fio may print notes before its document.
+    return json.loads(text[text.index("{"):])["jobs"][0]["read"]["bw_bytes"]
+
+
+def peaks(probe, threads):
+    """Memory bandwidth and 8-bit arithmetic of `threads` threads."""
+    outcome = run([probe, str(threads)], 60)
+    if outcome.error:
+        raise Problem(f"the probe failed: {outcome.error}")
+    return json.loads(outcome.output)
+
+
+def machine():
+    """What a reader must know to judge a number."""
+    facts = {"processor": "unknown", "cores": os.cpu_count()}
+    with open("/proc/cpuinfo") as file:
+        for line in file:
+            name, _, value = line.partition(":")
+            if name.strip() in ("model name", "flags") and name.strip() not in facts:
+                facts[name.strip()] = value.strip()
+    facts["processor"] = facts.pop("model name", facts["processor"])
+    flags = facts.pop("flags", "").split()
+    facts["instructions"] = [name for name in (
+        "avx2", "avx_vnni", "avx512f", "avx512_vnni", "amx_int8") if name in flags]
+    with open("/proc/meminfo") as file:
+        memory = dict(line.split(":", 1) for line in file)
+    facts["memory_bytes"] = int(memory["MemTotal"].split()[0]) * 1024
+    facts["available_bytes"] = int(memory["MemAvailable"].split()[0]) * 1024
+    facts["kernel"] = os.uname().release
+    facts["system"] = system_name()
+    return facts
+
+
+def system_name():
+    try:
+        with open("/etc/os-release") as file:
+            fields = dict(line.rstrip().split("=", 1) for line in file if "=" in line)
+        return fields.get("PRETTY_NAME", "Linux").strip('"')
+    except OSError:
+        return "Linux"
