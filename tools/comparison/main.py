@@ -121,17 +121,20 @@ class Comparison:
             f"{self.budgets['ram']:,} needed")
         return True
 
+    def disk(self):
+        return probes.disk(self.files, self.facts["record_bytes"])
+
     def run(self, cell):
         if self.peaks is None:
             self.peaks = probes.peaks(self.probe, self.options.threads)
         say(f"compare: round {cell.round}, {cell.name}")
         streams = cell.side == OURS and cell.group == "streamed"
-        disk = {"before": probes.disk(self.files)} if streams else None
+        disk = {"before": self.disk()} if streams else None
         line, environment = self.programs.command(cell)
         outcome = run_limited(line, self.budgets[cell.group], self.programs.evicted(cell),
                               self.options.seconds, environment)
         if streams:
-            disk["after"] = probes.disk(self.files)
+            disk["after"] = self.disk()
         results, error = {}, outcome.error
         try:
             # Rows that were finished before the deadline count.
@@ -206,7 +209,8 @@ class Comparison:
                     lines.append((environment + " " if environment else "")
                                  + shown(entry["command"], hidden))
                     break
-        lines.append(" ".join(probes.fio_command(["LAYER", "…"], 3)))
+        lines += [" ".join(probes.fio_command(["LAYERS"], order, self.facts["record_bytes"], 2))
+                  for order in probes.ORDERS]
         return lines
 
     def versions(self):

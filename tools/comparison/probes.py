@@ -9,23 +9,37 @@ BLOCK_BYTES = 512 << 10
 DEPTH = 64
 
 
-def fio_command(files, seconds):
+#: The two orders the disk is asked in; the faster one counts, so that no limit is set too low.
+ORDERS = ("random", "records")
+
+
+def fio_command(files, order, record_bytes, seconds):
+    """Random blocks, or random records read block after block, as a store's are.
+
+    Registered buffers and files as in our own reader: without them fio is a third slower here.
+    """
     names = ":".join(name.replace(":", "\\:") for name in files)
-    return ["fio", "--name=random", f"--filename={names}", "--readonly", "--rw=randread",
+    run_length = max(1, record_bytes // BLOCK_BYTES)
+    pattern = ["--rw=randread"] if order == "random" else [
+        f"--rw=randread:{run_length}", "--rw_sequencer=sequential"]
+    return ["fio", "--name=disk", f"--filename={names}", "--readonly", *pattern,
             f"--bs={BLOCK_BYTES}", "--ioengine=io_uring", "--direct=1", f"--iodepth={DEPTH}",
-            "--file_service_type=random", "--norandommap", "--randrepeat=0",
-            f"--runtime={seconds}", "--time_based", "--output-format=json"]
+            "--fixedbufs", "--registerfiles", "--file_service_type=random", "--norandommap",
+            "--randrepeat=0", f"--runtime={seconds}", "--time_based", "--output-format=json"]
 
 
-def disk(files, seconds=3):
-    """Bytes per second of random reads at our block size and depth, past the page cache."""
-    try:
-        outcome = run(fio_command(files, seconds), seconds + 60)
-    except FileNotFoundError:
-        raise Problem("fio is missing; install it with: apt-get install fio") from None
-    if outcome.error:
-        raise Problem(f"fio: {outcome.error}")
-    return fio_bandwidth(outcome.output)
+def disk(files, record_bytes, seconds=2):
+    """Bytes per second at our block size and depth, past the page cache, by order."""
+    result = {}
+    for order in ORDERS:
+        try:
+            outcome = run(fio_command(files, order, record_bytes, seconds), seconds + 60)
+        except FileNotFoundError:
+            raise Problem("fio is missing; install it with: apt-get install fio") from None
+        if outcome.error:
+            raise Problem(f"fio: {outcome.error}")
+        result[order] = fio_bandwidth(outcome.output)
+    return result
 
 
 def fio_bandwidth(text):
