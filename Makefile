@@ -7,7 +7,7 @@ DEBIAN_PACKAGES := liburing-dev libpcre2-dev libxxhash-dev pkg-config
 DEMO_RAM ?= 20MB
 DEMO_PROMPT ?= Once upon a time there was a little girl who lived in a wood,
 
-.PHONY: help demo test build install dependencies format lint clean
+.PHONY: help demo test test-tools build benchmarks install dependencies format lint clean
 
 help:
 	@sed -n 's/^## //p' $(MAKEFILE_LIST)
@@ -23,12 +23,21 @@ demo: build
 	  --temp 0.8 --top-p 0.95 --seed 7
 
 ## make test     run every test (release: numeric Swift is far too slow in debug)
-test: dependencies
+test: dependencies test-tools
 	$(SWIFT) test --disable-xctest --scratch-path .build/tests -c release -Xswiftc -enable-testing
+
+# Needs Python 3 alone; without it only these tests are left out.
+test-tools:
+	@if command -v python3 >/dev/null; then python3 -m unittest discover -q -s tools -t tools; \
+	else echo "python3 is missing: tools/compare is not tested"; fi
 
 ## make build    build .build/release/flashmoe
 build: dependencies
 	$(SWIFT) build -c release --product flashmoe
+
+## make benchmarks  what kernels, streamer, cache and engine reach of what this machine can give
+benchmarks: dependencies
+	$(SWIFT) run -c release --package-path Benchmarks flashmoe-benchmarks
 
 ## make install  put flashmoe and its demo model under PREFIX (default /usr/local)
 install: build
@@ -49,10 +58,10 @@ dependencies:
 
 ## make format   rewrite the sources in the project's format; make lint only checks
 format:
-	$(SWIFT) format --in-place --recursive Package.swift Sources Tests
+	$(SWIFT) format --in-place --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
 
 lint:
-	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests
+	$(SWIFT) format lint --strict --recursive Package.swift Sources Tests Benchmarks/Package.swift Benchmarks/Sources
 
 clean:
 	rm -rf .build

@@ -7,6 +7,9 @@ let package = Package(
     .executable(name: "flashmoe", targets: ["flashmoe-cli"]),
     .library(name: "FlashMoE", targets: ["FlashMoE"]),
     .library(name: "WeightStore", targets: ["WeightStore"]),
+    // For Benchmarks/, a package of its own.
+    .library(name: "CKernels", targets: ["CKernels"]),
+    .library(name: "Support", targets: ["Support"]),
   ],
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),

@@ -43,7 +43,8 @@ def table(rows, sides):
         head.append("llama.cpp not repacked")
     head += [f"FlashMoE ÷ {side}" for side in peers]
     head += ["limit", "set by", "of the limit", "read GB/token", "fio GB/s", "peak GB"]
-    lines = ["| " + " | ".join(head) + " |", "|" + "|".join([":--"] + ["--:"] * (len(head) - 1)) + "|"]
+    rule = [":--"] + ["--:"] * (len(head) - 1)
+    lines = ["| " + " | ".join(head) + " |", "|" + "|".join(rule) + "|"]
     for row in rows:
         mine = row["ours"] or {}
         cells = [row["title"], mine.get("error") or f"**{number(mine.get('tokens_per_second'))}**"]
@@ -110,7 +111,8 @@ def section(document, picture):
         f"with {document['threads']} threads; the disk by fio, "
         f"{document['fio']['block_bytes'] >> 10} KiB, depth {document['fio']['depth']}, io_uring, "
         "O_DIRECT, registered buffers, the faster of random blocks and random records, before and "
-        "after each streamed run (a shared disk moves: above 100 % it gave more in between). A row's limit is the longest of "
+        "after each streamed run (a shared disk moves: above 100 % it gave more in between). "
+        "A row's limit is the longest of "
         "the disk's time for the bytes that were read, memory's for the bytes a token touches "
         "(decode) and arithmetic's for the products.",
         "",

@@ -123,7 +123,8 @@ def llama_settings(name, best):
         winner = best("ram-prefill-512", repack)
         omp = winner.omp if winner else POLICIES[0]
         if name == "ram-prefill-2048":
-            settings += [Setting(omp, ubatch, repack) for ubatch in ((512, 2048) if repack else (512,))]
+            ubatches = (512, 2048) if repack else (512,)
+            settings += [Setting(omp, ubatch, repack) for ubatch in ubatches]
         elif repack:
             longer = best("ram-prefill-2048", True)
             settings.append(longer or Setting(omp, 512, True))
@@ -139,7 +140,7 @@ def cells_of_round(names, sides, number, best):
     for bundle in merge_bundles(names, sides):
         order = list(sides) if number % 2 else list(reversed(sides))
         for side in order:
-            for rows in [rows for rows in bundles(bundle, side)]:
+            for rows in bundles(bundle, side):
                 if side != LLAMA:
                     yield Cell(side, rows, round=number)
                     continue
