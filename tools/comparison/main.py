@@ -217,6 +217,9 @@ class Comparison:
         revision = subprocess.run(
             ["git", "-C", REPOSITORY, "describe", "--always", "--dirty"], stdout=subprocess.PIPE,
             stderr=subprocess.DEVNULL, text=True).stdout.strip()
+        if not self.options.flashmoe.startswith(REPOSITORY + os.sep):
+            # The checkout says nothing about a program from elsewhere.
+            revision = f"given with --flashmoe, SHA-256 {self.identities[OURS]['program'][:12]}"
         llama = f"{LLAMA_COMMIT} ({PACKAGE} {VERSION}, native build)"
         if self.options.llama:
             llama = f"headers of {LLAMA_COMMIT}, the build given with --llama"

@@ -58,7 +58,7 @@ enum Fio {
   private static func bandwidth(of output: String) throws(Failure) -> Double {
     // fio may print notes before its document.
     let document = output.drop { $0 != "{" }
-    let json = try JSONParser.parse(String(document), subject: "fio's output")
+    let json = try JSONValue.parse(String(document), subject: "fio's output")
     guard let rate = json["jobs"]?.array?.first?["read"]?["bw_bytes"]?.double else {
       throw Failure(.malformed, "fio's output", at: "jobs[0].read.bw_bytes", "it is missing")
     }
