@@ -105,13 +105,16 @@ struct ExpertFlow {
     if delivery.isWhole { openDown(position) }
   }
 
-  /// Gives finished experts' slots back.  The issuing thread only.
-  func releaseFinished(count: Int, _ streamer: ExpertStreamer) {
+  /// Gives finished experts' slots back; whether there were any.  The issuing thread only.
+  func releaseFinished(count: Int, _ streamer: ExpertStreamer) -> Bool {
+    var released = false
     for position in 0..<count where !isReleased[position] {
       guard downLeft[position].load(ordering: .acquiring) == 0 else { continue }
       isReleased[position] = true
       streamer.release(position)
+      released = true
     }
+    return released
   }
 
   private func addParts(_ kind: Kind, _ position: Int) {

@@ -82,13 +82,17 @@ extension Decoder {
   ) throws(Failure) {
     while !flow.tasks.isClosed {
       while let delivery = try streamer.nextIfReady() { flow.arrived(delivery, step) }
-      if streamer.isShortOfSlots { flow.releaseFinished(count: count, streamer) }
+      if streamer.isShortOfSlots { _ = flow.releaseFinished(count: count, streamer) }
       // Predicted reads are started and noticed here, too.
       if streamer.remaining == 0 { streamer.poll() }
       if let task = flow.tasks.take() {
         flow.run(task, step, kernels)
       } else if streamer.remaining == 0 || !flow.tasks.isIdle {
         fm_pause()
+      } else if streamer.isShortOfSlots, flow.releaseFinished(count: count, streamer) {
+        // Another thread finished an expert since the look above; its slot may be all that is
+        // missing, and sleeping for the disk would be in vain.
+        continue
       } else if !flow.tasks.isClosed {
         let start = Clock.nanoseconds()
         let delivery = try streamer.next()
