@@ -57,7 +57,8 @@ import Testing
             codes.withUnsafeBufferPointer {
               cache.observe(layer: layer, isAlone: true, codes: $0.baseAddress, chosen: experts)
             }
-            #expect(cache.open(layer: layer, experts: experts, order: .completion))
+            let isOpen = cache.open(layer: layer, experts: experts, order: .completion)
+            #expect(isOpen)
           }
           cache.decide(into: &decision)
           #expect(
