@@ -141,29 +141,23 @@ import WeightStore
 }
 
 @Suite struct WarmFillTests {
-  private func store(profile: String, in directory: TemporaryDirectory) throws -> Store {
-    let source = directory.file("checkpoint")
-    try FileSystem.createDirectory(source)
-    for name in try FileSystem.list(Fixtures.path("oracle/qwen3_moe")) {
-      let bytes = try FileSystem.readBytes(Fixtures.path("oracle/qwen3_moe/" + name))
-      try directory.write(bytes, to: "checkpoint/" + name)
-    }
-    let store = try OracleStore.pack(source, in: directory, options: PackingOptions())
-    // A profile is made after packing: it joins the manifest as one more companion.
-    var manifest = store.manifest
-    let bytes = Array(profile.utf8)
-    manifest.companions.append(
-      Manifest.Companion(name: "profile.json", bytes: bytes.count, checksum: Checksum(of: bytes)))
-    try FileSystem.writeAtomically(bytes, to: store.filePath("profile.json"))
-    try FileSystem.writeAtomically(manifest.serialized(), to: store.filePath(Manifest.fileName))
-    return try Store(opening: store.path)
+  private func store(in directory: TemporaryDirectory) throws -> Store {
+    try OracleStore.pack(
+      Fixtures.path("oracle/qwen3_moe"), in: directory, options: PackingOptions())
+  }
+
+  private func profile(_ store: Store, fingerprint: Checksum? = nil, counts: [Int]) -> Profile {
+    let layers = store.manifest.layers.count
+    return Profile(
+      model: store.manifest.name, fingerprint: fingerprint ?? store.manifest.fingerprint,
+      texts: ["text"], tokenCount: 66, popularity: Array(repeating: counts, count: layers),
+      chunks: [], predictionTokenCount: 0, predictions: Array(repeating: nil, count: layers))
   }
 
   @Test func popularRecordsAreThereBeforeTheFirstToken() throws {
     let directory = try TemporaryDirectory("warm")
-    let row = (0..<12).map { "\($0)" }.joined(separator: ",")
-    let store = try store(
-      profile: #"{"popularity": [[\#(row)],[\#(row)],[\#(row)]]}"#, in: directory)
+    let store = try store(in: directory)
+    try profile(store, counts: Array(0..<12)).write(to: store)
     var options = EngineOptions(budgetBytes: 100 << 20, contextLength: 64)
     // Predicted records are hits as well.
     options.streamer.prefetch = false
@@ -184,12 +178,25 @@ import WeightStore
   }
 
   @Test func aProfileOfAnotherModelIsRefused() throws {
-    for profile in [#"{"popularity": [[1,2]]}"#, "{}", #"{"popularity": [[1],[2],[3]]}"#] {
-      let directory = try TemporaryDirectory("warm")
-      let store = try store(profile: profile, in: directory)
-      #expect(throws: Failure.self) {
-        try Engine(store: store, options: EngineOptions(budgetBytes: 100 << 20, contextLength: 64))
+    let directory = try TemporaryDirectory("warm")
+    let store = try store(in: directory)
+    func refusal() -> Failure? {
+      do {
+        _ = try Engine(
+          store: store, options: EngineOptions(budgetBytes: 100 << 20, contextLength: 64))
+        return nil
+      } catch {
+        return error
       }
+    }
+    #expect(refusal() == nil)
+    try profile(store, fingerprint: Checksum(value: 1), counts: Array(0..<12)).write(to: store)
+    #expect(refusal()?.kind == .mismatch)
+    try profile(store, counts: [1, 2]).write(to: store)
+    #expect(refusal()?.kind == .malformed)
+    for text in ["{}", "[1", #"{"version": 99}"#] {
+      try FileSystem.writeAtomically(Array(text.utf8), to: store.filePath(Profile.fileName))
+      #expect(refusal()?.subject.hasSuffix(Profile.fileName) == true, "\(text)")
     }
   }
 }
