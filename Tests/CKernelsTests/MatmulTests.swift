@@ -156,4 +156,28 @@ import Testing
       }
     }
   }
+
+  /// Rows so long that many tokens' activations are packed in several rounds, or not at all.
+  @Test(arguments: Level.available, Scheme.quantized)
+  func longRowsKeepTheirBits(level: Level, scheme: Scheme) {
+    var random = Random(250 + UInt64(scheme.rawValue))
+    for (rows, columns, tokens) in [
+      (48, 2100, 59), (33, 2048, 25), (70, 96, 203), (32, 13_200, 18),
+    ] {
+      let w = PackedMatrix(scheme, rows: rows, columns: columns, random: &random)
+      let x = Guarded(random.normals(tokens * columns))
+      let a = Activations(x, tokens: tokens, columns: columns, level: level)
+      var matrix = w.matrix
+      let expected = Guarded(tokens * rows, filledWith: canary)
+      for token in 0..<tokens {
+        var one = a.pointers(token: token)
+        level.kernels.matmul_i8(
+          &matrix, 0, w.blocks, &one, 1, expected.pointer + token * rows, rows)
+      }
+      let y = Guarded(tokens * rows, filledWith: canary)
+      var all = a.pointers()
+      level.kernels.matmul_i8(&matrix, 0, w.blocks, &all, tokens, y.pointer, rows)
+      #expect(bits(y.array) == bits(expected.array), "\(scheme) \(rows)x\(columns) \(tokens)")
+    }
+  }
 }
