@@ -18,7 +18,7 @@ public struct StreamerOptions: Sendable {
   @_spi(Testing) public var faults = ReadFaultPlan()
 
   public init(
-    policy: CachePolicyKind = .lfru, prefetch: Bool = true, backend: ReadBackendKind = .auto,
+    policy: CachePolicyKind = .foresight, prefetch: Bool = true, backend: ReadBackendKind = .auto,
     direct: DirectMode = .auto, queueDepth: Int = 0, readBytes: Int = 512 << 10,
     verifyChecksums: Bool = true, serviceProcessors: CPUSet? = nil
   ) {

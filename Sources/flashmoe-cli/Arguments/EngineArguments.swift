@@ -58,7 +58,7 @@ struct EngineArguments: ParsableArguments {
   var slotCount: Int?
 
   @Option(help: ArgumentHelp("Which expert leaves the cache first.", valueName: "policy"))
-  var policy = CachePolicyKind.lfru
+  var policy = CachePolicyKind.foresight
 
   @Flag(name: .customLong("no-prefetch"), help: "Do not read experts before they are asked for.")
   var noPrefetch = false
