@@ -33,7 +33,8 @@ struct CacheBenchmarks {
       partition: CachePartition(
         slotCount: slots, layerExperts: layerExperts, expertsPerToken: Self.perToken),
       layerExperts: layerExperts,
-      policy: SelectedPolicy(policy, recordCount: Self.layers * Self.experts))
+      policy: SelectedPolicy(
+        policy, layerExperts: layerExperts, expertsPerToken: Self.perToken, slotCount: slots))
     var decision = CacheDecision()
     var (hits, misses) = (0, 0)
     var nanoseconds: UInt64 = 0
@@ -44,6 +45,7 @@ struct CacheBenchmarks {
       cache.beginToken()
       for layer in 0..<Self.layers {
         routing[token * Self.layers + layer].withUnsafeBufferPointer {
+          cache.observe(layer: layer, isAlone: true, codes: nil, chosen: $0)
           _ = cache.open(layer: layer, experts: $0, order: .completion)
         }
         cache.decide(into: &decision)
