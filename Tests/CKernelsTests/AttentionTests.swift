@@ -63,7 +63,7 @@ import Testing
         $0 + Double(q[$1]) * Double(cache.keys[p * dimension + $1])
       } * Double(scale)
     }
-    let greatest = scores.max()!
+    let greatest = (scores.max() ?? 0)
     let weights = scores.map { exp($0 - greatest) }
     let total = weights.reduce(0, +)
     return (0..<dimension).map { d in
