@@ -92,11 +92,10 @@ import Testing
   @Test func segmented() { compare(.slru) { SegmentLists(protectedLimit: max(1, $0 * 4 / 5)) } }
   @Test func leastStale() { compare(.stale) { _ in StalenessList() } }
   @Test func foresight() {
-    // Open: single precision and the plain description part ways on victims of nearly equal worth.
+    // Open: with the fewest slots they choose different victims at an early token, and it is not
+    // known whether that is rounding or a fault.
     withKnownIssue("foresight and its plain description differ", isIntermittent: true) {
-      compare(.foresight) {
-        PlainForesight(layers: Self.layers, perToken: Self.perToken, slots: $0)
-      }
+      compare(.foresight) { _ in PlainForesight(layers: Self.layers) }
     }
   }
 
@@ -109,7 +108,7 @@ import Testing
   /// Two records of the same value: the one whose layer's turn is farther goes.  With a longer
   /// half-life unused ones fade, and one that nearly was chosen beats one that was far from it.
   @Test func foresightLooksAhead() {
-    var policy = Foresight(layerExperts: [4, 4], expertsPerToken: 1, slotCount: 4)
+    var policy = Foresight(layerExperts: [4, 4], expertsPerToken: 1)
     func route(_ layer: Int, _ token: Int, _ codes: [UInt8], _ chosen: Int32) {
       codes.withUnsafeBufferPointer { codes in
         [chosen].withUnsafeBufferPointer {
@@ -137,7 +136,7 @@ import Testing
   /// not, though all are used equally often.
   @Test func foresightLearnsWhatFollows() {
     let experts = 6
-    var policy = Foresight(layerExperts: [experts], expertsPerToken: 1, slotCount: 4)
+    var policy = Foresight(layerExperts: [experts], expertsPerToken: 1)
     for token in 0..<3000 {
       let chosen = Int32(token % experts)
       [chosen].withUnsafeBufferPointer {
@@ -297,9 +296,8 @@ private struct PlainForesight: ReferencePolicy {
   var spoke: [Bool]
   var layerOf: [Int]
 
-  init(layers: [Int], perToken: Int, slots: Int) {
-    constants = ForesightConstants(
-      tokensCached: Double(slots) / Double(perToken * layers.count))
+  init(layers: [Int]) {
+    constants = ForesightConstants()
     self.layers = layers
     let records = layers.reduce(0, +)
     rates = Array(repeating: [Float](repeating: 0, count: records), count: constants.rates.count)

@@ -48,13 +48,9 @@ public struct Foresight: CachePolicy {
   private var estimate: [Float]
 
   public init(
-    layerExperts: [Int], expertsPerToken: Int, slotCount: Int,
-    constants: ForesightConstants? = nil
+    layerExperts: [Int], expertsPerToken: Int, constants: ForesightConstants = .init()
   ) {
-    let workingSet = CachePartition.workingSet(
-      layerExperts: layerExperts, expertsPerToken: expertsPerToken)
-    self.constants =
-      constants ?? ForesightConstants(tokensCached: Double(slotCount) / Double(max(1, workingSet)))
+    self.constants = constants
     self.expertsPerToken = expertsPerToken
     var base = [0]
     var layers: [Int32] = []

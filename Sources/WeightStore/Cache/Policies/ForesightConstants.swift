@@ -33,8 +33,7 @@ public struct ForesightConstants: Sendable {
   /// Values below are told apart on a linear scale: a logarithm has no place for zero.
   var leastValue: Float
 
-  /// - Parameter tokensCached: slots by the records one token needs.
-  public init(tokensCached: Double) {
+  public init() {
     rates = [
       Term(2, 0.042), Term(8, -0.183), Term(32, 0.053), Term(128, 0.656), Term(512, -0.1),
     ]

@@ -32,8 +32,7 @@ public struct SelectedPolicy: CachePolicy {
       recordCount: kind == .slru ? records : 0, slotCount: slotCount)
     stale = LeastStale(layerExperts: kind == .stale ? layerExperts : [])
     foresight = Foresight(
-      layerExperts: kind == .foresight ? layerExperts : [], expertsPerToken: expertsPerToken,
-      slotCount: slotCount)
+      layerExperts: kind == .foresight ? layerExperts : [], expertsPerToken: expertsPerToken)
   }
 
   public var followsRouter: Bool { kind == .stale || kind == .foresight }
