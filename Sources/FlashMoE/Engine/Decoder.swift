@@ -75,7 +75,7 @@ final class Decoder {
         remedy: "Use a larger --ctx")
     }
     let start = Clock.nanoseconds()
-    streamer?.beginToken()
+    streamer?.beginToken(tokens)
     embed(tokens)
     for layer in weights.layers.indices {
       attend(layer, rows: tokens.count)

@@ -285,8 +285,10 @@ public final class ExpertStreamer {
   }
 
   /// A new token or prefill chunk: ages the prediction's record and the protection of demand.
-  public func beginToken() {
-    cache.beginToken()
+  ///
+  /// - Parameter tokens: their ids, which policies may learn from.
+  public func beginToken(_ tokens: UnsafeBufferPointer<Int32> = .init(start: nil, count: 0)) {
+    cache.beginToken(tokens)
     let now = Clock.nanoseconds()
     governor.token(
       PrefetchGovernor.Reading(
