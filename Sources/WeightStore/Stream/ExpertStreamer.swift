@@ -292,19 +292,19 @@ public final class ExpertStreamer {
     let now = Clock.nanoseconds()
     governor.token(
       PrefetchGovernor.Reading(
-        nanoseconds: now, demandBusyNanoseconds: scheduler.demandBusyNanoseconds(at: now),
-        issuedBytes: scheduler.speculativeBytes, usedBytes: counters.speculativeUsedBytes))
+        nanoseconds: now, demandBusyNanoseconds: scheduler.accounts.demandBusyNanoseconds(at: now),
+        issuedBytes: scheduler.accounts.speculativeBytes, usedBytes: counters.speculativeUsedBytes))
   }
 
   // MARK: Statistics
 
   public var statistics: StreamStatistics {
     var statistics = counters
-    statistics.demandBytes = scheduler.demandBytes
-    statistics.speculativeBytes = scheduler.speculativeBytes
-    statistics.warmBytes = scheduler.warmBytes
-    statistics.busyNanoseconds = scheduler.busyNanoseconds(at: Clock.nanoseconds())
-    statistics.reads = scheduler.completedReads
+    statistics.demandBytes = scheduler.accounts.demandBytes
+    statistics.speculativeBytes = scheduler.accounts.speculativeBytes
+    statistics.warmBytes = scheduler.accounts.warmBytes
+    statistics.busyNanoseconds = scheduler.accounts.busyNanoseconds(at: Clock.nanoseconds())
+    statistics.reads = scheduler.accounts.completedReads
     statistics.prefetchSuspended = governor.suspensions
     return statistics
   }
