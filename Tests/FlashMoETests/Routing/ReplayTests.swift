@@ -58,10 +58,13 @@ import WeightStore
         }
         let replayed = Self.replay(trace, slots: slots, prediction: prediction, .foresight)
         #expect(found.lookups == replayed.lookups)
-        print(
-          "REPLAY", slots, prediction, found.hitRate, replayed.hitRate, found.speculativeBytes,
-          replayed.speculativeBytes, found.prefetchSuspended)
-        #expect(abs(found.hitRate - replayed.hitRate) < Self.limit, "\(slots), \(prediction)")
+        // A busy disk drops predicted reads, which costs the hits they would have been.
+        let dropped =
+          abs(replayed.speculativeBytes - found.speculativeBytes) / trace.layers[0].recordBytes
+        let difference = abs(found.hits + found.hitsInFlight - replayed.hits)
+        #expect(
+          Double(difference) < Self.limit * Double(found.lookups) + Double(2 * dropped),
+          "\(slots), \(prediction)")
         if !prediction {
           #expect(found.hits == replayed.hits)
           #expect(found.demandBytes == replayed.demandBytes)
@@ -69,6 +72,7 @@ import WeightStore
         // Another policy and another size are told apart.
         let other = Self.replay(trace, slots: slots, prediction: prediction, .lru)
         #expect(abs(found.hitRate - other.hitRate) > Self.limit)
+        #expect(replayed.speculativeBytes > 0 || !prediction)
         let larger = Self.replay(trace, slots: slots + 8, prediction: prediction, .foresight)
         #expect(abs(found.hitRate - larger.hitRate) > Self.limit)
       }
