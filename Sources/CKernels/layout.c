@@ -40,3 +40,13 @@ size_t fm_attention_workspace_bytes(size_t head_dim) {
   size_t queries = (FM_WORK_LINES + 16) * head_dim;
   return fm_round_up((FM_WORK_LINES * line + 16 + queries) * sizeof(float), FM_LINE_BYTES);
 }
+
+size_t fm_latent_padded(size_t latent) { return fm_round_up(latent, FM_CACHE_GROUP); }
+
+size_t fm_latent_width(size_t latent, size_t rope) {
+  return fm_latent_padded(latent) + fm_round_up(rope, FM_CACHE_GROUP);
+}
+
+size_t fm_latent_workspace_bytes(size_t lines) {
+  return fm_round_up(17 * lines * sizeof(float), FM_LINE_BYTES);
+}

@@ -97,6 +97,47 @@ typedef struct fm_attention_rows {
   float scale;
 } fm_attention_rows;
 
+// A compressed cache: for each position a latent vector and a rotated key that all heads share.
+// Both are padded with zeros to 32 numbers; a block of 16 positions lies as the values of a head of
+// `fm_latent_width` dimensions do (above): v[p][d], the latent first.
+#define FM_MAX_LATENT_WIDTH 2048
+
+typedef struct fm_latent_cache {
+  void *data;
+  fm_cache_type type;
+  size_t latent, rope;  // dimensions, unpadded
+} fm_latent_cache;
+
+// Lines of absorbed queries, a row's heads one after another; row r sees positions
+// 0 ... position + r.
+typedef struct fm_latent_rows {
+  const float *queries;  // [rows][heads][width], zero where the cache is padded
+  float *out;            // [rows][heads][padded latent]
+  size_t rows, heads;
+  size_t position;  // of the first row
+  float scale;
+} fm_latent_rows;
+
+// Rows of one value head at consecutive positions, for the gated delta rule.
+typedef struct fm_delta_rows {
+  const float *queries, *keys, *values;  // [rows][stride]; key_dim, key_dim, value_dim numbers
+  const float *decays, *rates;           // [rows][gate_stride]
+  float *out;                            // [rows][out_stride]
+  size_t stride, gate_stride, out_stride;
+  size_t rows, key_dim, value_dim;
+} fm_delta_rows;
+
+// A causal convolution of each channel with its own weights, then silu, in place.
+#define FM_MAX_TAPS 16
+typedef struct fm_convolution {
+  const float *weights;  // [channels][taps], the present row last
+  float *state;          // [taps - 1][channels]: the inputs before the first row; left as those
+                         // before the row after the last
+  float *values;         // [rows][stride]
+  size_t stride, rows, channels;
+  size_t taps;  // 1 ... FM_MAX_TAPS
+} fm_convolution;
+
 typedef struct fm_kernels {
   const char *name;
   fm_level level;
@@ -139,6 +180,28 @@ typedef struct fm_kernels {
   void (*cache_store)(const fm_attention_cache *cache, size_t position, const float *key,
                       const float *value);
 
+  // out = softmax(scale * q.K) L over the latent part L of a compressed cache, as attention does.
+  // `workspace` holds fm_latent_workspace_bytes(rows * heads) bytes, aligned to 64.
+  void (*latent_attention)(const fm_latent_cache *cache, const fm_latent_rows *rows,
+                           void *workspace);
+  // Stores one position: width numbers, zero where the cache is padded.
+  void (*latent_store)(const fm_latent_cache *cache, size_t position, const float *row);
+
+  // For each row, with S the head's state [key_dim][value_dim]:
+  //   S = decay * S;  S += key x (rate * (value - S^T key));  out = S^T query
+  // The state lies in panels of 16 value dimensions, [panel][key_dim][16]; only panels
+  // [panel_begin, panel_end) are touched.  The result does not depend on the panels or the rows a
+  // call covers.
+  void (*delta_rule)(float *state, const fm_delta_rows *rows, size_t panel_begin,
+                     size_t panel_end);
+  // Channels [begin, end); begin must be a multiple of 16.
+  void (*convolve)(const fm_convolution *convolution, size_t begin, size_t end);
+  // x = x / sqrt(sum(x^2) + epsilon) * scale
+  void (*l2_norm)(float *x, size_t n, float epsilon, float scale);
+  // x *= silu(gate); x *= sigmoid(gate)
+  void (*gate_silu)(float *x, const float *gate, size_t n);
+  void (*gate_sigmoid)(float *x, const float *gate, size_t n);
+
   // y[i] += a * x[i]
   void (*multiply_add)(float a, const float *x, size_t n, float *y);
   // y[i] = x[i] as IEEE half, rounded to nearest even.
@@ -158,6 +221,10 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns);
 // Bytes of 16 positions of one head's keys, and of its values.
 size_t fm_cache_block_bytes(fm_cache_type type, size_t head_dim);
 size_t fm_attention_workspace_bytes(size_t head_dim);
+// A latent vector's padded length, and that of a position of a compressed cache.
+size_t fm_latent_padded(size_t latent);
+size_t fm_latent_width(size_t latent, size_t rope);
+size_t fm_latent_workspace_bytes(size_t lines);
 
 // Packs up to 16 rows of f32 (rows[r*ld + k]) into one block.  `search` looks for the scale
 // with the least squared error instead of taking the absolute maximum.
