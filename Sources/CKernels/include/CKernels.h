@@ -84,9 +84,12 @@ typedef struct fm_attention_cache {
   void *values;
   fm_cache_type type;
   size_t head_dim;  // at most FM_MAX_HEAD_DIM
+  // Positions of a ring, a multiple of 64: position p lies where p mod positions does.  0: no ring.
+  size_t positions;
 } fm_attention_cache;
 
-// Rows of queries at consecutive positions: row r sees positions 0 ... position + r.
+// Rows of queries at consecutive positions: row r sees positions up to position + r, the last
+// `window` of them where there is a window.
 typedef struct fm_attention_rows {
   const float *queries;  // [rows][query_stride], the heads of a row one after another
   float *out;            // [rows][out_stride], likewise
@@ -95,6 +98,8 @@ typedef struct fm_attention_rows {
   size_t heads;     // query heads that share the cache's head
   size_t position;  // of the first row
   float scale;
+  size_t window;       // 0: everything before
+  const float *sinks;  // [heads] scores that take part in the softmax and carry no value, or NULL
 } fm_attention_rows;
 
 // A compressed cache: for each position a latent vector and a rotated key that all heads share.
@@ -159,15 +164,30 @@ typedef struct fm_kernels {
   // y = x / sqrt(mean(x^2) + epsilon) * weight, n elements; y may be x.
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *y);
 
+  // y = (x - mean) / sqrt(variance + epsilon) * weight + bias, n elements; y may be x.
+  void (*layer_norm)(const float *x, const float *weight, const float *bias, size_t n,
+                     float epsilon, float *y);
+
   // Rotates halves in place: (x[i], x[i+n/2]) by cosine[i], sine[i], i < n/2.
   void (*rope)(float *x, const float *cosine, const float *sine, size_t n);
+  // Rotates neighbours in place: (x[2i], x[2i+1]) by cosine[i], sine[i], i < n/2.
+  void (*rope_pairs)(float *x, const float *cosine, const float *sine, size_t n);
 
   // x = softmax(x) over n elements.
   void (*softmax)(float *x, size_t n);
 
+  // x = 1 / (1 + e^-x) over n elements.
+  void (*sigmoid)(float *x, size_t n);
+
   // gate_up rows hold alternating blocks of 16 gate and 16 up values ("blocked pairs");
   // h[t*ldh + i] = silu(gate_i) * up_i for i < inner; h[inner ..< ldh] is left alone.
   void (*swiglu)(const float *gate_up, size_t ld, size_t m, size_t inner, float *h, size_t ldh);
+
+  // The same rows, gate = min(gate + gate_bias, limit), up = clamp(up + up_bias, -limit, limit):
+  // h = gate * sigmoid(alpha * gate) * (up + 1).
+  void (*swiglu_clamped)(const float *gate_up, size_t ld, size_t m, size_t inner,
+                         const float *gate_bias, const float *up_bias, float alpha, float limit,
+                         float *h, size_t ldh);
 
   // out = softmax(scale * q.K) V for each row and head.  Positions are taken in ascending order in
   // blocks aligned to position 0, and what a row does not see is never an operand, so the result

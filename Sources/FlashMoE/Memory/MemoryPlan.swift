@@ -73,9 +73,7 @@ struct MemoryPlanner {
   }
 
   func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {
-    alignUpToPage(
-      KeyValueCache.Shape(configuration, type: type ?? keyValueType, contextLength: contextLength)
-        .byteCount)
+    ModelState.bytes(configuration, type: type ?? keyValueType, contextLength: contextLength)
   }
 
   private func scratchBytes(chunk: Int) -> Int {

@@ -8,7 +8,7 @@ public struct TensorCatalog: Sendable {
   /// What a resident tensor is for: it decides the scheme it is packed with.
   public enum Role: String, Sendable {
     case embedding, head, attention, dense
-    /// Kept at the source's precision (at least bf16): few bytes, large effect.
+    /// Kept at the source's precision (at least 8 bits): few bytes, large effect.
     case router
     /// Norm weights and biases: always f32 vectors.
     case vector
@@ -16,17 +16,50 @@ public struct TensorCatalog: Sendable {
 
   /// Rows of a checkpoint tensor, seen as a matrix with the last dimension as columns.
   public struct Source: Sendable, Equatable {
+    /// Where row r of a matrix lies among the tensor's rows.
+    public enum Order: Sendable, Equatable {
+      case ascending
+      /// llama.cpp's order for neighbouring rotation: of each head's rows, the first half became the
+      /// even ones and the second half the odd ones.
+      case interleavedHalves(headDimension: Int)
+      /// Any other order: the tensor's rows, counted from `firstRow`, one entry a row.
+      case rows([Int])
+    }
+
     public var tensor: String
     /// First row; experts stacked in one tensor start at expert × rows.
     public var firstRow: Int
     public var rows: Int
     public var columns: Int
+    /// Distance of neighbouring rows: 2 where gate and up rows alternate.
+    public var rowStep: Int
+    public var order: Order
+    /// Set where the tensor holds [columns][this many rows] for each expert: input before output.
+    /// Rows are counted as if it were not so.
+    public var transposedRows: Int?
 
-    public init(_ tensor: String, firstRow: Int = 0, rows: Int, columns: Int) {
+    public init(
+      _ tensor: String, firstRow: Int = 0, rows: Int, columns: Int, rowStep: Int = 1,
+      order: Order = .ascending, transposedRows: Int? = nil
+    ) {
       self.tensor = tensor
       self.firstRow = firstRow
       self.rows = rows
       self.columns = columns
+      self.rowStep = rowStep
+      self.order = order
+      self.transposedRows = transposedRows
+    }
+
+    /// Whether the rows lie one after another as they are.
+    public var isPlain: Bool { rowStep == 1 && order == .ascending && transposedRows == nil }
+
+    /// The tensor's rows up to the last one needed.
+    public var rowLimit: Int {
+      switch order {
+      case .ascending, .interleavedHalves: firstRow + (rows - 1) * rowStep + 1
+      case .rows(let rows): firstRow + (rows.max() ?? 0) * rowStep + 1
+      }
     }
   }
 

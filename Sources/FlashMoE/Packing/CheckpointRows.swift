@@ -6,99 +6,120 @@ import WeightStore
 struct CheckpointRows: RowSource {
   let checkpoint: Checkpoint
   let tensor: TensorDescription
-  let firstRow: Int
-  let rows: Int
-  let columns: Int
+  let source: TensorCatalog.Source
   let format: SourceFormat
 
+  var firstRow: Int { source.firstRow }
+  var rows: Int { source.rows }
+  var columns: Int { source.columns }
   var subject: String { checkpoint.files[tensor.file] }
   var name: String { tensor.name }
 
+  var identity: String {
+    let plain = "\(name) \(firstRow) \(rows) \(columns) \(format.rawValue)"
+    if source.isPlain { return plain }
+    return plain + " \(source.rowStep) \(source.order) \(source.transposedRows ?? 0)"
+  }
+
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
+    if let stacked = source.transposedRows {
+      return try readTransposed(rows, of: stacked, into: buffer)
+    }
+    guard source.isPlain else { return try readScattered(rows, into: buffer) }
+    try readTensor(firstRow + rows.lowerBound, count: rows.count, into: buffer)
+  }
+
+  /// Consecutive rows as the tensor has them.
+  private func readTensor(
+    _ first: Int, count: Int, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(Failure) {
     let rowBytes = format.rowBytes(columns: columns)
-    let begin = (firstRow + rows.lowerBound) * rowBytes
-    try checkpoint.read(tensor, bytes: begin..<begin + rows.count * rowBytes, into: buffer)
-  }
-}
-
-/// Looks tensors up and checks them against what a catalog expects, before anything is packed.
-struct CheckpointTensors {
-  let checkpoint: Checkpoint
-  /// Rows that all sources of a tensor together need: its expected size.
-  private var expectedRows: [String: Int] = [:]
-
-  init(_ checkpoint: Checkpoint, catalog: TensorCatalog) {
-    self.checkpoint = checkpoint
-    for source in catalog.sources {
-      expectedRows[source.tensor] = max(
-        expectedRows[source.tensor] ?? 0, source.firstRow + source.rows)
-    }
+    let begin = first * rowBytes
+    try checkpoint.read(tensor, bytes: begin..<begin + count * rowBytes, into: buffer)
   }
 
-  /// - Throws: `Failure` naming file, tensor, what is expected, what is there, and a remedy.
-  func rows(_ source: TensorCatalog.Source) throws(Failure) -> CheckpointRows {
-    let total = expectedRows[source.tensor] ?? source.rows
-    let expected = Self.shape(total: total, source)
-    guard let tensor = checkpoint.tensors[source.tensor] else {
-      throw Failure(
-        .notFound, checkpoint.path, at: "tensor \(source.tensor)",
-        "is missing (expected \(expected))",
-        remedy: checkpoint.kind == .gguf
-          ? "The file is incomplete or of another architecture than it says: get it again"
-          : "Some weight files are missing or config.json belongs to another model")
+  /// Rows that do not follow each other: what they span is read in pieces and picked from.
+  private func readScattered(
+    _ wanted: Range<Int>, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(Failure) {
+    let rowBytes = format.rowBytes(columns: columns)
+    let places = wanted.map { source.tensorRow($0) }
+    guard let least = places.min(), let greatest = places.max() else { return }
+    guard greatest - least < 8 * wanted.count + 64 else {
+      for (at, place) in places.enumerated() {
+        try readTensor(
+          place, count: 1,
+          into: UnsafeMutableRawBufferPointer(
+            rebasing: buffer[at * rowBytes..<(at + 1) * rowBytes]))
+      }
+      return
     }
-    let file = checkpoint.files[tensor.file]
-    let leading = tensor.shape.dropLast().reduce(1) { $0 * $1 }
-    guard let last = tensor.shape.last, last == source.columns, leading == total else {
-      throw Failure(
-        .mismatch, file, at: "tensor \(source.tensor)",
-        "has shape \(tensor.shape) where the configuration asks for \(expected)",
-        remedy: "The weights and the configuration are of different models")
+    let span = greatest - least + 1
+    let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: span * rowBytes, alignment: 64)
+    defer { whole.deallocate() }
+    try readTensor(least, count: span, into: whole)
+    for (at, place) in places.enumerated() {
+      let from = (place - least) * rowBytes
+      UnsafeMutableRawBufferPointer(rebasing: buffer[at * rowBytes..<(at + 1) * rowBytes])
+        .copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[from..<from + rowBytes]))
     }
-    let format: SourceFormat
-    switch tensor.type {
-    case .f32: format = .f32
-    case .f16: format = .f16
-    case .bf16: format = .bf16
-    case .q4_0: format = .q4_0
-    case .q8_0: format = .q8_0
-    default:
-      throw Failure(
-        .unsupported, file, at: "tensor \(source.tensor)",
-        "is \(tensor.type.rawValue); f32, f16, bf16, and Q4_0 and Q8_0 in GGUF can be packed",
-        remedy: "Convert the checkpoint to bf16 first")
-    }
-    guard tensor.byteCount == total * format.rowBytes(columns: source.columns) else {
-      throw Failure(
-        .malformed, file, at: "tensor \(source.tensor)",
-        "has \(tensor.byteCount) bytes, which its shape \(tensor.shape) does not give")
-    }
-    return CheckpointRows(
-      checkpoint: checkpoint, tensor: tensor, firstRow: source.firstRow, rows: source.rows,
-      columns: source.columns, format: format)
   }
 
-  private static func shape(total: Int, _ source: TensorCatalog.Source) -> String {
-    if total == 1 { return "[\(source.columns)]" }
-    return source.rows == total
-      ? "[\(total), \(source.columns)]"
-      : "[\(total / source.rows), \(source.rows), \(source.columns)]"
-  }
-}
-
-extension TensorCatalog.Arrangement {
-  var sources: [TensorCatalog.Source] {
-    switch self {
-    case .plain(let source): [source]
-    case .blockedPairs(let gate, let up): [gate, up]
+  /// Rows of a tensor that holds [columns][rows] for each expert: each of its lines has one number
+  /// of every row, so the part of a line that the wanted rows span is read and dealt out.
+  private func readTransposed(
+    _ wanted: Range<Int>, of stacked: Int, into buffer: UnsafeMutableRawBufferPointer
+  ) throws(Failure) {
+    let size = format.rowBytes(columns: 1)
+    let places = wanted.map { source.tensorRow($0) }
+    guard let least = places.min(), let greatest = places.max() else { return }
+    let expert = least / stacked
+    guard greatest / stacked == expert else {
+      throw Failure(.mismatch, subject, at: "tensor \(name)", "rows straddle two experts")
+    }
+    let span = greatest - least + 1
+    let line = UnsafeMutableRawBufferPointer.allocate(byteCount: span * size, alignment: 64)
+    defer { line.deallocate() }
+    guard let from = line.baseAddress, let to = buffer.baseAddress else { return }
+    for column in 0..<columns {
+      let first = ((expert * columns + column) * stacked + least % stacked) * size
+      try checkpoint.read(tensor, bytes: first..<first + span * size, into: line)
+      for (at, place) in places.enumerated() {
+        (to + (at * columns + column) * size).copyMemory(
+          from: from + (place - least) * size, byteCount: size)
+      }
     }
   }
 }
 
-extension TensorCatalog {
-  /// Every checkpoint tensor's part in the store.
-  var sources: [Source] {
-    residents.flatMap { $0.arrangement.sources }
-      + expertLayers.flatMap { ($0.gateUp + $0.down).flatMap(\.sources) }
+extension TensorCatalog.Source {
+  /// Where row `row` of the matrix is among the tensor's rows.
+  func tensorRow(_ row: Int) -> Int {
+    switch order {
+    case .ascending: return firstRow + row * rowStep
+    case .rows(let rows): return firstRow + rows[row] * rowStep
+    case .interleavedHalves(let dimension):
+      let (head, at) = (row / dimension, row % dimension)
+      let half = dimension / 2
+      return firstRow + (head * dimension + at % half * 2 + at / half) * rowStep
+    }
+  }
+}
+
+/// A matrix seen as one row: vectors whose numbers do not lie side by side in the checkpoint.
+struct FlatRows: RowSource {
+  let base: any RowSource
+
+  var subject: String { base.subject }
+  var name: String { base.name }
+  var firstRow: Int { base.firstRow }
+  var rows: Int { 1 }
+  var columns: Int { base.rows * base.columns }
+  var format: SourceFormat { base.format }
+  var identity: String { base.identity + " flat" }
+
+  func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
+    guard !rows.isEmpty else { return }
+    try base.read(rows: 0..<base.rows, into: buffer)
   }
 }

@@ -13,7 +13,7 @@ public enum ModelPacking {
     throws(Failure) -> PackPlan
   {
     let (config, family, configuration) = try model(of: checkpoint)
-    let catalog = family.catalog(configuration, kind: checkpoint.kind)
+    let catalog = family.catalog(configuration, form: CheckpointForm(checkpoint))
     let tensors = CheckpointTensors(checkpoint, catalog: catalog)
     var builder = PlanBuilder(options) { source, _ throws(Failure) in try tensors.rows(source) }
     let (residents, layers) = try builder.build(catalog)
@@ -32,21 +32,9 @@ public enum ModelPacking {
   public static func model(of checkpoint: Checkpoint) throws(Failure) -> (
     config: JSONValue, family: any ModelFamily.Type, configuration: ModelConfiguration
   ) {
-    switch checkpoint.kind {
-    case .huggingFace:
-      let (family, configuration) = try ModelRegistry.read(
-        checkpoint.config, subject: checkpoint.path + "/config.json")
-      return (checkpoint.config, family, configuration)
-    case .gguf:
-      guard let architecture = checkpoint.metadata["general.architecture"]?.string else {
-        throw Failure(.malformed, checkpoint.path, at: "general.architecture", "is missing")
-      }
-      let family = try ModelRegistry.family(
-        ggufArchitecture: architecture, subject: checkpoint.path)
-      let config = try family.config(
-        fromGGUF: checkpoint.metadata, tensors: checkpoint.tensors, subject: checkpoint.path)
-      return (config, family, try family.configuration(config, subject: checkpoint.path))
-    }
+    let (config, subject) = try ModelRegistry.config(of: checkpoint)
+    let (family, configuration) = try ModelRegistry.read(config, subject: subject)
+    return (config, family, configuration)
   }
 
   private static func name(of checkpoint: Checkpoint) -> String {

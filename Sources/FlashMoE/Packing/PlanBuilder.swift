@@ -23,7 +23,7 @@ struct PlanBuilder {
       let rows = try rows(tensor.arrangement, tensor.role)
       let layout: TensorLayout =
         tensor.role == .vector
-        ? .vector(count: tensor.arrangement.columns)
+        ? .vector(count: tensor.arrangement.rows * tensor.arrangement.columns)
         : .matrix(
           MatrixLayout(
             rows: tensor.arrangement.rows, columns: tensor.arrangement.columns,
@@ -62,7 +62,9 @@ struct PlanBuilder {
     throws(Failure) -> PackPlan.Rows
   {
     switch arrangement {
-    case .plain(let only): .plain(try source(only, role))
+    case .plain(let only):
+      role == .vector && only.rows > 1
+        ? .plain(FlatRows(base: try source(only, role))) : .plain(try source(only, role))
     case .blockedPairs(let gate, let up):
       .blockedPairs(gate: try source(gate, role), up: try source(up, role))
     }

@@ -34,7 +34,7 @@ public enum Synthesis {
     let name = "synthetic-\(shape.name)"
     let config = shape.config(layers: layerCount)
     let (family, configuration) = try ModelRegistry.read(config, subject: name)
-    let catalog = family.catalog(configuration, kind: .huggingFace)
+    let catalog = family.catalog(configuration, form: .published)
     var builder = PlanBuilder(options) { source, role throws(Failure) in
       rows(of: source, role: role, shape: shape, skew: skew, seed: seed, subject: name)
     }
@@ -59,7 +59,10 @@ public enum Synthesis {
     let key = RandomBits.key(seed, source.tensor)
     switch role {
     case .vector:
-      return SyntheticOnes(subject: subject, name: source.tensor, columns: source.columns)
+      let isNeutral = source.tensor.hasSuffix("bias") || source.tensor.hasSuffix("sinks")
+      return SyntheticConstant(
+        subject: subject, name: source.tensor, rows: source.rows, columns: source.columns,
+        value: isNeutral ? 0 : 1)
     case .router:
       return SyntheticRouter(
         subject: subject, name: source.tensor, rows: source.rows, columns: source.columns,
