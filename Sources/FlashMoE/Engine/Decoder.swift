@@ -29,6 +29,9 @@ final class Decoder {
   private(set) var position = 0
   /// The furthest position stored since the context was empty: what is behind a ring is gone.
   private var storedEnd = 0
+  /// Where the states of layers with a recurrence stand.
+  private var recurrence = RecurrentProgress()
+  private let hasRecurrence: Bool
   var times = PhaseTimes()
   /// One for each kind of rotation.
   var rotations: [RotationTable]
@@ -53,6 +56,7 @@ final class Decoder {
     self.prefetches = prefetches
     router = Router(configuration.experts)
     norm = NormFunction(configuration.norm)
+    hasRecurrence = !configuration.deltaNets.isEmpty
     rotations = zip(configuration.rotations, scratch.rotations).map {
       RotationTable($0, contextLength: state.contextLength, rows: $1)
     }
@@ -69,9 +73,10 @@ final class Decoder {
   func rewind(to count: Int) -> Int {
     let wanted = min(position, max(0, count))
     if wanted < position {
-      position = state.canCutBack(to: wanted, end: storedEnd) ? wanted : 0
+      let keeps = !hasRecurrence || recurrence.canCutBack(to: wanted)
+      position = keeps && state.canCutBack(to: wanted, end: storedEnd) ? wanted : 0
     }
-    if position == 0 { storedEnd = 0 }
+    if position == 0 { restored(to: 0) }
     return position
   }
 
@@ -79,11 +84,27 @@ final class Decoder {
   func restored(to count: Int) {
     position = count
     storedEnd = count
+    recurrence = RecurrentProgress(applied: count)
+  }
+
+  /// Brings recurrent states to the position, before somebody looks at them.
+  func settle() {
+    let accepted = position - recurrence.applied
+    guard hasRecurrence, accepted > 0 else { return }
+    for layer in weights.layers.indices {
+      if case .deltaNet(let net) = weights.layers[layer].mixer,
+        case .recurrent(let state) = state.layers[layer]
+      {
+        replay(net, state, rows: accepted)
+      }
+    }
+    recurrence = RecurrentProgress(applied: position)
   }
 
   /// Runs up to `chunkLength` tokens through all layers.
   ///
-  /// On an error the position stays where it was, so the same tokens can be tried again.
+  /// On an error the position stays where it was, so the same tokens can be tried again; a model
+  /// with a recurrence starts again from nothing, because some layers have gone on already.
   func forward(_ tokens: UnsafeBufferPointer<Int32>) throws(Failure) {
     precondition(tokens.count <= scratch.chunkLength && tokens.count > 0)
     guard position + tokens.count <= state.contextLength else {
@@ -95,14 +116,33 @@ final class Decoder {
     streamer?.beginToken()
     storedEnd = max(storedEnd, position + tokens.count)
     embed(tokens)
-    for layer in weights.layers.indices {
-      switch weights.layers[layer].mixer {
-      case .attention(let attention): attend(layer, attention, rows: tokens.count)
-      }
-      try feedForward(layer, rows: tokens.count)
+    do throws(Failure) {
+      try runLayers(rows: tokens.count)
+    } catch {
+      if hasRecurrence { restored(to: 0) }
+      throw error
     }
     position += tokens.count
     times.total &+= Clock.nanoseconds() &- start
+  }
+
+  private func runLayers(rows: Int) throws(Failure) {
+    // Rows of a short step may be taken back.
+    let isJournaled = rows > 1 && rows <= RecurrentState.journalRows
+    let accepted = position - recurrence.applied
+    for layer in weights.layers.indices {
+      switch weights.layers[layer].mixer {
+      case .attention(let attention): attend(layer, attention, rows: rows)
+      case .latent(let attention): attendLatent(layer, attention, rows: rows)
+      case .deltaNet(let net):
+        recur(layer, net, rows: rows, accepted: accepted, keeps: isJournaled)
+      }
+      try feedForward(layer, rows: rows)
+    }
+    recurrence =
+      isJournaled
+      ? RecurrentProgress(applied: position, journaled: rows)
+      : RecurrentProgress(applied: position + rows)
   }
 
   /// Logits [V] after row `row` of the last forward pass; valid until the next call.

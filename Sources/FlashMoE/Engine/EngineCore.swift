@@ -157,7 +157,10 @@ final class EngineCore {
         failure = error
       }
     }
-    if let failure { throw failure }
+    if let failure {
+      context.removeLast(context.count - min(context.count, decoder.position))
+      throw failure
+    }
     context.append(contentsOf: tokens[start..<start + rows])
   }
 

@@ -1,3 +1,4 @@
+import CKernels
 import Glibc
 import Support
 
@@ -45,7 +46,7 @@ struct HeadMatrices {
   private var bytes: Int
 
   init(_ all: Matrix, rows: Int, headCount: Int) {
-    bytes = all.blockBytes * (all.blockCount / headCount)
+    bytes = fm_block_bytes(all.kernel.scheme, all.columns) * (all.blockCount / headCount)
     first = all
     first.kernel.rows = UInt32(rows)
     first.blockCount = all.blockCount / headCount
@@ -87,8 +88,6 @@ struct DeltaShape {
   var taps: Int
   var isTiled: Bool
   var epsilon: Float
-  /// Index among the layers of this kind.
-  var index: Int
 
   var keyRows: Int { keyHeadCount * keyDimension }
   var valueRows: Int { valueHeadCount * valueDimension }
@@ -144,7 +143,7 @@ extension WeightResolver {
   }
 
   func deltaNet(
-    _ prefix: String, _ net: ModelConfiguration.DeltaNet, hidden: Int, index: Int
+    _ prefix: String, _ net: ModelConfiguration.DeltaNet, hidden: Int
   ) throws(Failure) -> DeltaWeights {
     let prefix = prefix + "linear_attn."
     let heads = net.valueHeadCount
@@ -156,7 +155,7 @@ extension WeightResolver {
       shape: DeltaShape(
         keyHeadCount: net.keyHeadCount, valueHeadCount: heads, keyDimension: net.keyDimension,
         valueDimension: net.valueDimension, taps: net.taps, isTiled: net.order == .tiled,
-        epsilon: net.epsilon, index: index),
+        epsilon: net.epsilon),
       mixed: try matrix(prefix + "in_proj_qkv.weight", rows: net.channels, columns: hidden),
       gate: try matrix(prefix + "in_proj_z.weight", rows: net.valueRows, columns: hidden),
       rate: try matrix(prefix + "in_proj_b.weight", rows: heads, columns: hidden),

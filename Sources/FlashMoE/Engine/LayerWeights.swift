@@ -6,6 +6,8 @@ import WeightStore
 struct LayerWeights {
   enum Mixer {
     case attention(AttentionWeights)
+    case latent(LatentWeights)
+    case deltaNet(DeltaWeights)
   }
 
   enum FeedForward {
@@ -39,6 +41,7 @@ struct AttentionWeights {
   var queryNorm: UnsafePointer<Float>?
   var keyNorm: UnsafePointer<Float>?
   var sinks: UnsafePointer<Float>?
+  var gate: Matrix?
 }
 
 /// What the loops over heads need to know, without the configuration's arrays.

@@ -29,6 +29,13 @@ extension ModelWeights {
       case .attention(let attention):
         mixer = .attention(
           try Self.attention(prefix, attention, resolver, configuration, rotations: rotations))
+      case .latent(let attention):
+        mixer = .latent(
+          try resolver.latent(
+            prefix, attention, hidden: hidden,
+            rotation: rotations.firstIndex(of: attention.rope) ?? 0))
+      case .deltaNet(let net):
+        mixer = .deltaNet(try resolver.deltaNet(prefix, net, hidden: hidden))
       }
       let feedForward: LayerWeights.FeedForward
       switch configuration.feedForwards[layer] {
@@ -95,7 +102,8 @@ extension ModelWeights {
       queryNorm: try norm("q_norm", attention.queryRows),
       keyNorm: try norm("k_norm", attention.keyValueRows),
       sinks: attention.hasSinks
-        ? try resolver.vector(prefix + "self_attn.sinks", count: attention.headCount) : nil)
+        ? try resolver.vector(prefix + "self_attn.sinks", count: attention.headCount) : nil,
+      gate: attention.hasGate ? try matrix("q_gate_proj", attention.queryRows, hidden) : nil)
   }
 
   private static func experts(

@@ -21,6 +21,9 @@ struct Scratch {
   let normalized: Activations
   /// What attention layers work in.
   let attention: AttentionScratch
+  /// What layers with a compressed cache and gated DeltaNets work in.
+  let latent: LatentScratch
+  let delta: DeltaScratch
   /// [m][H] what attention or the feed-forward adds to the residual stream.
   let update: UnsafeMutablePointer<Float>
   /// [m][E] router logits, then probabilities.
@@ -76,6 +79,11 @@ struct Scratch {
     normalized = Self.activations(rows, hiddenSize, &cutter)
     attention = AttentionScratch(
       configuration.attentions, rows: attentionRows, threadCount: threadCount, cutter: &cutter)
+    latent = LatentScratch(
+      configuration.latentAttentions, rows: attentionRows, threadCount: threadCount,
+      cutter: &cutter)
+    delta = DeltaScratch(
+      configuration.deltaNets, rows: attentionRows, threadCount: threadCount, cutter: &cutter)
     update = cutter.take(Float.self, count: rows * hiddenSize)
     routerLogits = cutter.take(Float.self, count: rows * experts.count)
     chosen = cutter.take(Int32.self, count: rows * experts.perToken)
@@ -126,6 +134,15 @@ struct Scratch {
 }
 
 extension Activations {
+  /// The same buffers with rows of `columns` numbers.
+  @inline(__always)
+  func narrowed(to columns: Int) -> Activations {
+    var view = self
+    view.stride = columns
+    view.quantized.stride = Activations.quantizedStride(columns)
+    return view
+  }
+
   /// The same buffers starting at row `row`.
   @inline(__always)
   func from(row: Int) -> Activations {

@@ -42,7 +42,7 @@ struct WeightResolver {
     UnsafePointer(try mutableVector(name, count: count))
   }
 
-  private func mutableVector(_ name: String, count: Int) throws(Failure)
+  func mutableVector(_ name: String, count: Int) throws(Failure)
     -> UnsafeMutablePointer<Float>
   {
     let tensor = try tensor(name)

@@ -25,7 +25,9 @@ extension Decoder {
   ) {
     let rows = range.count
     let attended = scratch.attention.attended(columns: weights.shape.queryRows)
-    let quantizes = weights.query.usesInt8 || weights.key.usesInt8 || weights.value.usesInt8
+    let quantizes =
+      weights.query.usesInt8 || weights.key.usesInt8 || weights.value.usesInt8
+      || weights.gate?.usesInt8 == true
     normalize(range, self.weights.layers[layer].inputNorm, quantizes: quantizes)
     project(weights, scratch.normalized.from(row: range.lowerBound), rows: rows)
     streamer?.poll()
@@ -34,6 +36,7 @@ extension Decoder {
     rotateAndStore(weights, cache, start: start, rows: rows)
     mix(weights, cache, attended, start: start, rows: rows)
     streamer?.poll()
+    if weights.gate != nil { openGates(attended, columns: weights.shape.queryRows, rows: rows) }
     if weights.output.usesInt8 {
       quantize(attended, columns: weights.shape.queryRows, rows: rows)
     }
@@ -60,6 +63,11 @@ extension Decoder {
       kernels.multiply(
         weights.value, blocks: pool.share(of: weights.value.blockCount, for: thread),
         input, rows: rows, output: scratch.value, outputStride: shape.keyValueRows)
+      if let gate = weights.gate {
+        kernels.multiply(
+          gate, blocks: pool.share(of: gate.blockCount, for: thread), input, rows: rows,
+          output: scratch.gate, outputStride: shape.queryRows)
+      }
     }
     add(weights.queryBias, to: scratch.query, columns: shape.queryRows, rows: rows)
     add(weights.keyBias, to: scratch.key, columns: shape.keyValueRows, rows: rows)
@@ -159,6 +167,19 @@ extension Decoder {
         if thread == 0 { streamer?.poll() }
       }
     }
+  }
+
+  /// attended · sigmoid(gate)
+  private func openGates(_ attended: Activations, columns: Int, rows: Int) {
+    let (kernels, pool, gate) = (kernels, pool, scratch.attention.gate)
+    func share(_ range: Range<Int>) {
+      for row in range {
+        kernels.table.pointee.gate_sigmoid(
+          attended.values + row * columns, gate + row * columns, columns)
+      }
+    }
+    if rows == 1 { return share(0..<1) }
+    pool.run { thread in share(pool.share(of: rows, for: thread)) }
   }
 
   /// The int8 form of some rows.

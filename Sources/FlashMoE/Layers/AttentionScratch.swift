@@ -4,8 +4,9 @@ import CKernels
 ///
 /// Shapes: a = rows of a run, Q = query rows, K = key/value rows.
 struct AttentionScratch {
-  /// [a][Q], [a][K], [a][K]
+  /// [a][Q], [a][Q] gates of layers that have some, [a][K], [a][K]
   let query: UnsafeMutablePointer<Float>
+  let gate: UnsafeMutablePointer<Float>
   let key: UnsafeMutablePointer<Float>
   let value: UnsafeMutablePointer<Float>
   /// [a][Q] attention output, f32 and int8.
@@ -20,7 +21,9 @@ struct AttentionScratch {
   ) {
     let queryRows = layers.map(\.queryRows).max() ?? 0
     let keyValueRows = layers.map(\.keyValueRows).max() ?? 0
+    let gateRows = layers.filter(\.hasGate).map(\.queryRows).max() ?? 0
     query = cutter.take(Float.self, count: rows * queryRows)
+    gate = cutter.take(Float.self, count: rows * gateRows)
     key = cutter.take(Float.self, count: rows * keyValueRows)
     value = cutter.take(Float.self, count: rows * keyValueRows)
     attended = Scratch.activations(rows, queryRows, &cutter)

@@ -17,7 +17,10 @@ public enum KeyValueType: String, Sendable, CaseIterable {
   /// Bytes that one more position of context takes in all layers: those with a window, whose cache
   /// does not grow, not counted.
   public func bytesPerPosition(_ configuration: ModelConfiguration) -> Int {
-    configuration.attentions.reduce(0) { sum, attention in
+    let compressed = configuration.latentAttentions.reduce(0) {
+      $0 + LatentCache.blockBytes($1, type: self) / KeyValueCache.blockPositions
+    }
+    return configuration.attentions.reduce(compressed) { sum, attention in
       guard attention.window == nil else { return sum }
       let shape = KeyValueCache.Shape(
         attention, type: self, contextLength: KeyValueCache.blockPositions, runLength: 1)

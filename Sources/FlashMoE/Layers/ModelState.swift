@@ -9,10 +9,14 @@ protocol LayerStateKind {
 /// One layer's state.
 enum LayerState {
   case attention(KeyValueCache)
+  case latent(LatentCache)
+  case recurrent(RecurrentState)
 
   var kind: any LayerStateKind {
     switch self {
     case .attention(let cache): cache
+    case .latent(let cache): cache
+    case .recurrent(let state): state
     }
   }
 }
@@ -35,6 +39,12 @@ struct ModelState {
           attention, type: type, contextLength: contextLength,
           runLength: Scratch.attentionRowLimit)
         layers.append(.attention(KeyValueCache(shape, cutter: &cutter)))
+      case .latent(let attention):
+        layers.append(
+          .latent(
+            LatentCache(attention, type: type, contextLength: contextLength, cutter: &cutter)))
+      case .deltaNet(let net):
+        layers.append(.recurrent(RecurrentState(net, cutter: &cutter)))
       }
     }
     self.layers = layers

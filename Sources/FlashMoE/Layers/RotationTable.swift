@@ -84,6 +84,8 @@ struct Rotation {
 extension ModelConfiguration {
   /// Every kind of rotation some layer uses, once.
   var rotations: [RotaryEmbedding] {
-    attentions.reduce(into: []) { if !$0.contains($1.rope) { $0.append($1.rope) } }
+    (attentions.map(\.rope) + latentAttentions.map(\.rope)).reduce(into: []) {
+      if !$0.contains($1) { $0.append($1) }
+    }
   }
 }

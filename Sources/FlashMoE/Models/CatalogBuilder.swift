@@ -35,6 +35,8 @@ struct CatalogBuilder {
       addNorm("input_layernorm", layer: layer)
       switch configuration.mixers[layer] {
       case .attention(let attention): add(attention, layer: layer)
+      case .latent(let attention): add(attention, layer: layer)
+      case .deltaNet(let net): add(net, layer: layer)
       }
       addNorm("post_attention_layernorm", layer: layer)
       add(configuration.feedForwards[layer], layer: layer)
@@ -124,6 +126,10 @@ struct CatalogBuilder {
       ("o_proj", hidden, attention.queryRows, .ascending),
     ]
     for (name, rows, columns, order) in projections {
+      if attention.hasGate, name == "q_proj" {
+        addGatedQueries(attention, layer: layer)
+        continue
+      }
       addMatrix(
         "self_attn.\(name).weight", layer: layer, .attention, rows: rows, columns: columns,
         order: order)

@@ -136,8 +136,14 @@ struct CommonConfiguration {
     norm: ModelConfiguration.Norm.Kind = .rootMeanSquare, epsilon: Double = 1e-6
   ) throws(Failure) -> ModelConfiguration {
     var maximum = statedPositions
-    for case .attention(let attention) in mixers {
-      maximum = max(maximum, attention.rope.maximumPositions(statedPositions))
+    for mixer in mixers {
+      switch mixer {
+      case .attention(let attention):
+        maximum = max(maximum, attention.rope.maximumPositions(statedPositions))
+      case .latent(let attention):
+        maximum = max(maximum, attention.rope.maximumPositions(statedPositions))
+      case .deltaNet: break
+      }
     }
     return ModelConfiguration(
       modelType: modelType, vocabularySize: try reader.integer("vocab_size"), hiddenSize: hidden,

@@ -32,6 +32,8 @@ extension ModelConfiguration {
     public var window: Int?
     /// A learned score a head that takes part in the softmax and carries no value.
     public var hasSinks = false
+    /// What a head gives is multiplied by the sigmoid of a gate, projected like its query.
+    public var hasGate = false
 
     public init(
       headCount: Int, keyValueHeadCount: Int, headDimension: Int, rope: RotaryEmbedding

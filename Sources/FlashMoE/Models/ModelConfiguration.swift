@@ -8,6 +8,8 @@ public struct ModelConfiguration: Sendable, Equatable {
   /// What mixes a layer's tokens with those before.
   public enum Mixer: Sendable, Equatable {
     case attention(Attention)
+    case latent(LatentAttention)
+    case deltaNet(DeltaNet)
   }
 
   public enum FeedForward: Sendable, Equatable {
@@ -101,10 +103,16 @@ public struct ModelConfiguration: Sendable, Equatable {
 
   /// The layers that attend to keys and values, in order.
   public var attentions: [Attention] {
-    mixers.compactMap {
-      switch $0 {
-      case .attention(let attention): attention
-      }
-    }
+    mixers.compactMap { if case .attention(let attention) = $0 { attention } else { nil } }
+  }
+
+  /// The layers that attend to compressed positions, in order.
+  public var latentAttentions: [LatentAttention] {
+    mixers.compactMap { if case .latent(let attention) = $0 { attention } else { nil } }
+  }
+
+  /// The layers whose memory does not grow, in order.
+  public var deltaNets: [DeltaNet] {
+    mixers.compactMap { if case .deltaNet(let net) = $0 { net } else { nil } }
   }
 }

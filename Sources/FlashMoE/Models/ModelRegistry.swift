@@ -20,6 +20,7 @@ public enum ModelRegistry {
   public static let families: [any ModelFamily.Type] = [
     Qwen2MoE.self, Qwen3MoE.self, Mixtral.self, OLMoE.self, GraniteMoE.self, PhiMoE.self,
     GLM4MoE.self, GPTOSS.self,
+    DeepSeekV2.self, DeepSeekV3.self, Qwen3Next.self, Qwen35MoE.self,
   ]
 
   public static func family(modelType: String, subject: String) throws(Failure)

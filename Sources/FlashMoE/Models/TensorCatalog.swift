@@ -10,6 +10,8 @@ public struct TensorCatalog: Sendable {
     case embedding, head, attention, dense
     /// Kept at the source's precision (at least 8 bits): few bytes, large effect.
     case router
+    /// As the other residents, but never below 8 bits.
+    case precise
     /// Norm weights and biases: always f32 vectors.
     case vector
   }
@@ -37,10 +39,12 @@ public struct TensorCatalog: Sendable {
     /// Set where the tensor holds [columns][this many rows] for each expert: input before output.
     /// Rows are counted as if it were not so.
     public var transposedRows: Int?
+    /// Lines from one expert, or head, to the next where that is more than the `columns` taken.
+    public var transposedLines: Int?
 
     public init(
       _ tensor: String, firstRow: Int = 0, rows: Int, columns: Int, rowStep: Int = 1,
-      order: Order = .ascending, transposedRows: Int? = nil
+      order: Order = .ascending, transposedRows: Int? = nil, transposedLines: Int? = nil
     ) {
       self.tensor = tensor
       self.firstRow = firstRow
@@ -49,6 +53,7 @@ public struct TensorCatalog: Sendable {
       self.rowStep = rowStep
       self.order = order
       self.transposedRows = transposedRows
+      self.transposedLines = transposedLines
     }
 
     /// Whether the rows lie one after another as they are.
@@ -56,9 +61,12 @@ public struct TensorCatalog: Sendable {
 
     /// The tensor's rows up to the last one needed.
     public var rowLimit: Int {
+      if let transposedRows, let transposedLines {
+        return ((firstRow + rows - 1) / transposedRows + 1) * transposedLines
+      }
       switch order {
-      case .ascending, .interleavedHalves: firstRow + (rows - 1) * rowStep + 1
-      case .rows(let rows): firstRow + (rows.max() ?? 0) * rowStep + 1
+      case .ascending, .interleavedHalves: return firstRow + (rows - 1) * rowStep + 1
+      case .rows(let rows): return firstRow + (rows.max() ?? 0) * rowStep + 1
       }
     }
   }
@@ -68,11 +76,14 @@ public struct TensorCatalog: Sendable {
     case plain(Source)
     /// Alternating blocks of 16 gate and 16 up rows, each padded with zero rows to full blocks.
     case blockedPairs(gate: Source, up: Source)
+    /// Matrices of the same shape one below the other, each padded with zero rows to full blocks.
+    case heads([Source])
 
     public var columns: Int {
       switch self {
       case .plain(let source): source.columns
       case .blockedPairs(let gate, _): gate.columns
+      case .heads(let sources): sources.first?.columns ?? 0
       }
     }
 
@@ -80,6 +91,7 @@ public struct TensorCatalog: Sendable {
       switch self {
       case .plain(let source): source.rows
       case .blockedPairs(let gate, _): RecordLayout.pairedRows(gate.rows)
+      case .heads(let sources): sources.reduce(0) { $0 + ($1.rows + 15) / 16 * 16 }
       }
     }
   }

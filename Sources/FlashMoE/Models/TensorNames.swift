@@ -53,6 +53,8 @@ struct TensorNames {
     prefix: "mlp.experts", gate: "gate_proj.weight", up: "up_proj.weight", down: "down_proj.weight")
   /// Whether llama.cpp's converter reorders the rows of q and k.
   var ggufInterleavesHeads = false
+  /// Whether safetensors hold a DeltaNet's projections in two tensors, interleaved by key head.
+  var fusesDeltaProjections = false
 
   func tensor(_ suffix: String, layer: Int, _ kind: Checkpoint.Kind) -> String {
     switch kind {
@@ -92,6 +94,24 @@ struct TensorNames {
     "mlp.shared_expert.up_proj.weight": "ffn_up_shexp.weight",
     "mlp.shared_expert.down_proj.weight": "ffn_down_shexp.weight",
     "mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
+    "self_attn.q_a_proj.weight": "attn_q_a.weight",
+    "self_attn.q_a_layernorm.weight": "attn_q_a_norm.weight",
+    "self_attn.q_b_proj.weight": "attn_q_b.weight",
+    "self_attn.kv_a_proj_with_mqa.weight": "attn_kv_a_mqa.weight",
+    "self_attn.kv_a_layernorm.weight": "attn_kv_a_norm.weight",
+    "self_attn.kv_b_proj.weight": "attn_kv_b.weight",
+    "self_attn.k_b_proj.weight": "attn_k_b.weight",
+    "self_attn.v_b_proj.weight": "attn_v_b.weight",
+    "linear_attn.in_proj_qkvz.weight": "ssm_in.weight",
+    "linear_attn.in_proj_ba.weight": "ssm_ba.weight",
+    "linear_attn.in_proj_qkv.weight": "attn_qkv.weight",
+    "linear_attn.in_proj_z.weight": "attn_gate.weight",
+    "linear_attn.in_proj_b.weight": "ssm_beta.weight",
+    "linear_attn.in_proj_a.weight": "ssm_alpha.weight",
+    "linear_attn.A_log": "ssm_a", "linear_attn.dt_bias": "ssm_dt.bias",
+    "linear_attn.conv1d.weight": "ssm_conv1d.weight",
+    "linear_attn.norm.weight": "ssm_norm.weight",
+    "linear_attn.out_proj.weight": "ssm_out.weight",
     "mlp.experts.gate_proj.bias": "ffn_gate_exps.bias",
     "mlp.experts.up_proj.bias": "ffn_up_exps.bias",
     "mlp.experts.down_proj.bias": "ffn_down_exps.bias",

@@ -18,7 +18,8 @@ struct CheckpointRows: RowSource {
   var identity: String {
     let plain = "\(name) \(firstRow) \(rows) \(columns) \(format.rawValue)"
     if source.isPlain { return plain }
-    return plain + " \(source.rowStep) \(source.order) \(source.transposedRows ?? 0)"
+    return plain + " \(source.rowStep) \(source.order) \(source.transposedRows ?? 0) "
+      + "\(source.transposedLines ?? 0)"
   }
 
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
@@ -77,12 +78,13 @@ struct CheckpointRows: RowSource {
     guard greatest / stacked == expert else {
       throw Failure(.mismatch, subject, at: "tensor \(name)", "rows straddle two experts")
     }
+    let lines = source.transposedLines ?? columns
     let span = greatest - least + 1
     let line = UnsafeMutableRawBufferPointer.allocate(byteCount: span * size, alignment: 64)
     defer { line.deallocate() }
     guard let from = line.baseAddress, let to = buffer.baseAddress else { return }
     for column in 0..<columns {
-      let first = ((expert * columns + column) * stacked + least % stacked) * size
+      let first = ((expert * lines + column) * stacked + least % stacked) * size
       try checkpoint.read(tensor, bytes: first..<first + span * size, into: line)
       for (at, place) in places.enumerated() {
         (to + (at * columns + column) * size).copyMemory(

@@ -35,7 +35,8 @@ struct CheckpointTensors {
         remedy: "The weights and the configuration are of different models")
     }
     let format = try format(of: tensor, source, file: file)
-    guard tensor.byteCount == total * format.rowBytes(columns: source.columns) else {
+    let columns = source.transposedLines == nil ? source.columns : source.transposedRows ?? 0
+    guard tensor.byteCount == total * format.rowBytes(columns: columns) else {
       throw Failure(
         .malformed, file, at: "tensor \(source.tensor)",
         "has \(tensor.byteCount) bytes, which its shape \(tensor.shape) does not give")
@@ -71,6 +72,9 @@ struct CheckpointTensors {
   private static func fits(_ shape: [Int], total: Int, _ source: TensorCatalog.Source) -> Bool {
     guard let last = shape.last else { return false }
     let leading = shape.dropLast().reduce(1) { $0 * $1 }
+    if let stacked = source.transposedRows, source.transposedLines != nil {
+      return last == stacked && leading == total
+    }
     if let stacked = source.transposedRows {
       return last == stacked && leading * stacked == total * source.columns
         && shape.dropLast().last == source.columns
@@ -82,6 +86,9 @@ struct CheckpointTensors {
 
   private static func shape(total: Int, _ source: TensorCatalog.Source) -> String {
     if total == 1 { return "[\(source.columns)]" }
+    if let stacked = source.transposedRows, source.transposedLines != nil {
+      return "[\(total), \(stacked)]"
+    }
     if let stacked = source.transposedRows {
       return "[\(total / stacked), \(source.columns), \(stacked)]"
     }
@@ -96,6 +103,7 @@ extension TensorCatalog.Arrangement {
     switch self {
     case .plain(let source): [source]
     case .blockedPairs(let gate, let up): [gate, up]
+    case .heads(let sources): sources
     }
   }
 }

@@ -63,10 +63,18 @@ struct PlanBuilder {
   {
     switch arrangement {
     case .plain(let only):
-      role == .vector && only.rows > 1
+      return role == .vector && only.rows > 1
         ? .plain(FlatRows(base: try source(only, role))) : .plain(try source(only, role))
     case .blockedPairs(let gate, let up):
-      .blockedPairs(gate: try source(gate, role), up: try source(up, role))
+      return .blockedPairs(gate: try source(gate, role), up: try source(up, role))
+    case .heads(let sources):
+      var parts: [any RowSource] = []
+      for part in sources { parts.append(try source(part, role)) }
+      guard let stacked = StackedRows(parts) else {
+        throw Failure(
+          .mismatch, "catalog", at: sources.first?.tensor, "its parts differ in shape or type")
+      }
+      return .plain(stacked)
     }
   }
 }

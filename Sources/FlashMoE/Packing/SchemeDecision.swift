@@ -19,7 +19,8 @@ struct SchemeDecision {
       let exact = SourceFormat.commonScheme(formats)
       return exact == .q4 ? .q8 : exact
     }
-    return resolve(options.residents, fallback: .q8, formats: formats)
+    let scheme = resolve(options.residents, fallback: .q8, formats: formats)
+    return role == .precise && (scheme == .q4 || scheme == .q4a) ? .q8 : scheme
   }
 
   mutating func experts(_ name: String, formats: Set<SourceFormat>) -> Scheme {

@@ -29,6 +29,7 @@ struct ModelFacts {
     switch arrangement {
     case .plain(let source): source.rows * source.columns
     case .blockedPairs(let gate, let up): gate.rows * gate.columns + up.rows * up.columns
+    case .heads(let sources): sources.reduce(0) { $0 + $1.rows * $1.columns }
     }
   }
 
