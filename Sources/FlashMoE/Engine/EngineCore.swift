@@ -182,6 +182,12 @@ final class EngineCore {
     return rewind(to: max(common, 0))
   }
 
+  /// Says what tokens the layers' states are of, after somebody wrote them.
+  func putInPlace(_ tokens: [Int32]) {
+    decoder.restored(to: tokens.count)
+    context = tokens
+  }
+
   /// Forgets the context after its first `count` tokens; returns how many are left, which is none
   /// where some layer's state cannot be cut back so far.
   @discardableResult
