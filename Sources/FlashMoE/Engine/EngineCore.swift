@@ -169,6 +169,13 @@ final class EngineCore {
       .usage, "token ids", "\(bad) is outside the vocabulary of \(configuration.vocabularySize)")
   }
 
+  /// Takes over a context whose states lie in the layers' memory already.
+  func restored(_ tokens: [Int32], storedEnd: Int) throws(Failure) {
+    try check(tokens)
+    context = tokens
+    decoder.restored(to: tokens.count, storedEnd: storedEnd)
+  }
+
   /// Keeps the part of the context that `prompt` starts with; returns its length.
   ///
   /// At least the prompt's last token is left to run, because its logits are wanted.
