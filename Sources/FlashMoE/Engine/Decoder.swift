@@ -76,10 +76,10 @@ final class Decoder {
   }
 
   /// The layers' states were put into place: they are of `count` tokens, after `storedEnd` had been
-  /// stored.
-  func restored(to count: Int, storedEnd: Int) {
+  /// stored (as many where none were taken back).
+  func restored(to count: Int, storedEnd: Int? = nil) {
     position = count
-    self.storedEnd = storedEnd
+    self.storedEnd = storedEnd ?? count
   }
 
   /// Runs up to `chunkLength` tokens through all layers.

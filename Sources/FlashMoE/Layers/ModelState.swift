@@ -8,6 +8,10 @@ protocol LayerStateKind {
   func byteRanges(count: Int) -> [UnsafeMutableRawBufferPointer]
 }
 
+extension LayerStateKind {
+  var form: String { "\(Self.self)" }
+}
+
 /// One layer's state.
 enum LayerState {
   case attention(KeyValueCache)
