@@ -11,9 +11,14 @@
 
 static inline size_t fm_round_up(size_t n, size_t unit) { return (n + unit - 1) / unit * unit; }
 
-// q8, q4: bytes of the scales that open a block; one group's scales are 16 halves.
-static inline size_t fm_scales_bytes(size_t padded_columns) {
-  return fm_round_up(padded_columns / 32 * (2 * FM_BLOCK_ROWS), FM_LINE_BYTES);
+// q8, q4, mxfp4: bytes of one group's scales, 16 halves or 16 exponents.
+static inline size_t fm_group_scale_bytes(fm_scheme scheme) {
+  return scheme == FM_MXFP4 ? FM_BLOCK_ROWS : 2 * FM_BLOCK_ROWS;
+}
+
+// Bytes of the scales that open a block of these schemes.
+static inline size_t fm_scales_bytes(fm_scheme scheme, size_t padded_columns) {
+  return fm_round_up(padded_columns / 32 * fm_group_scale_bytes(scheme), FM_LINE_BYTES);
 }
 
 #define FM_Q8_GROUP_BYTES (8 * FM_LINE_BYTES)
@@ -45,14 +50,16 @@ static inline size_t fm_cache_groups(size_t head_dim) {
 static inline uint8_t *fm_group_lines(fm_scheme scheme, uint8_t *block, size_t padded,
                                       size_t group) {
   switch (scheme) {
-    case FM_Q8: return block + fm_scales_bytes(padded) + group * FM_Q8_GROUP_BYTES;
-    case FM_Q4: return block + fm_scales_bytes(padded) + group * FM_Q4_GROUP_BYTES;
+    case FM_Q8: return block + fm_scales_bytes(scheme, padded) + group * FM_Q8_GROUP_BYTES;
+    case FM_Q4: case FM_MXFP4:
+      return block + fm_scales_bytes(scheme, padded) + group * FM_Q4_GROUP_BYTES;
     default: return block + group * FM_Q4A_GROUP_BYTES + FM_LINE_BYTES;
   }
 }
 
 static inline uint8_t *fm_group_scales(fm_scheme scheme, uint8_t *block, size_t group) {
-  return scheme == FM_Q4A ? block + group * FM_Q4A_GROUP_BYTES : block + 32 * group;
+  return scheme == FM_Q4A ? block + group * FM_Q4A_GROUP_BYTES
+                           : block + fm_group_scale_bytes(scheme) * group;
 }
 
 // codes[k][r] of one group into its lines.
@@ -64,7 +71,7 @@ static inline void fm_store_codes(fm_scheme scheme, const uint8_t (*codes)[16], 
           lines[64 * line + 4 * r + c] = codes[4 * line + c][r];
     return;
   }
-  for (size_t line = 0; line < (scheme == FM_Q4 ? 4 : 8); line++)
+  for (size_t line = 0; line < (scheme == FM_Q4A ? 8 : 4); line++)
     for (size_t r = 0; r < 16; r++)
       for (size_t c = 0; c < 4; c++)
         lines[64 * line + 4 * r + c] =

@@ -27,8 +27,15 @@ static void unpack_row(fm_scheme scheme, const uint8_t *block, size_t columns, s
   size_t width = scheme == FM_Q4A ? 64 : 32, padded = fm_padded_columns(scheme, columns);
   for (size_t group = 0; group < padded / width; group++) {
     uint16_t scale, bias;
+    const size_t left = columns - group * width, count = left < width ? left : width;
     const uint8_t *scales = fm_group_scales(scheme, (uint8_t *)block, group);
     const uint8_t *lines = fm_group_lines(scheme, (uint8_t *)block, padded, group);
+    if (scheme == FM_MXFP4) {
+      float d = fm_from_e8m0_half(scales[row]);
+      for (size_t k = 0; k < count; k++)
+        out[group * width + k] = d * fm_doubled_e2m1[load_code(scheme, lines, row, k)];
+      continue;
+    }
     memcpy(&scale, scales + 2 * row, 2);
     float s = scheme == FM_Q4A ? fm_from_bf16(scale) : fm_from_f16(scale), b = 0;
     float zero = scheme == FM_Q8 ? 128 : scheme == FM_Q4 ? 8 : 0;
@@ -36,8 +43,7 @@ static void unpack_row(fm_scheme scheme, const uint8_t *block, size_t columns, s
       memcpy(&bias, scales + 32 + 2 * row, 2);
       b = fm_from_bf16(bias);
     }
-    size_t left = columns - group * width;
-    for (size_t k = 0; k < (left < width ? left : width); k++)
+    for (size_t k = 0; k < count; k++)
       out[group * width + k] = s * ((float)load_code(scheme, lines, row, k) - zero) + b;
   }
 }

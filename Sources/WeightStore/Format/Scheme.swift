@@ -10,6 +10,8 @@ public enum Scheme: String, Sendable, CaseIterable {
   case q4
   /// 4-bit affine, groups of 64, bf16 scale and bias: what MLX 4-bit holds.
   case q4a
+  /// 4-bit floats (e2m1), groups of 32, a power of two as scale: what gpt-oss and GGUF MXFP4 hold.
+  case mxfp4
 
   /// Reads a scheme's name as users of other tools know it (`q4_0`, `Q8_0`, `fp16`, …).
   public init?(userName: String) {
@@ -20,6 +22,7 @@ public enum Scheme: String, Sendable, CaseIterable {
     case "q8", "q8_0", "8bit": self = .q8
     case "q4", "q4_0", "4bit", "q4s": self = .q4
     case "q4a", "q4_affine", "mlx4": self = .q4a
+    case "mxfp4", "fp4": self = .mxfp4
     default: return nil
     }
   }
@@ -32,6 +35,7 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .q8: FM_Q8
     case .q4: FM_Q4
     case .q4a: FM_Q4A
+    case .mxfp4: FM_MXFP4
     }
   }
 
@@ -40,13 +44,18 @@ public enum Scheme: String, Sendable, CaseIterable {
     switch self {
     case .f32: 1
     case .f16, .bf16: 2
-    case .q8, .q4: 32
+    case .q8, .q4, .mxfp4: 32
     case .q4a: 64
     }
   }
 
   /// Whether int8 activations can be used with it.
-  public var isQuantized: Bool { self == .q8 || self == .q4 || self == .q4a }
+  public var isQuantized: Bool {
+    switch self {
+    case .f32, .f16, .bf16: false
+    case .q8, .q4, .q4a, .mxfp4: true
+    }
+  }
 
   /// Storage per weight, scales included, padding not.
   public var bitsPerWeight: Double {
@@ -55,6 +64,7 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .f16, .bf16: 16
     case .q8: 8.5
     case .q4, .q4a: 4.5
+    case .mxfp4: 4.25
     }
   }
 
@@ -67,6 +77,7 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .q8: "8-bit symmetric, group 32"
     case .q4: "4-bit symmetric, group 32"
     case .q4a: "4-bit affine, group 64"
+    case .mxfp4: "4-bit float, group 32"
     }
   }
 }

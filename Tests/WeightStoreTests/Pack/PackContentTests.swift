@@ -28,13 +28,15 @@ import Testing
 
   @Test(arguments: [
     (SourceFormat.f32, Scheme.f32), (.f16, .f16), (.bf16, .bf16), (.bf16, .f32), (.f16, .f32),
-    (.q4_0, .q4), (.q8_0, .q8), (.q4_0, .q8), (.q4_0, .f32), (.q8_0, .f32),
+    (.q4_0, .q4), (.q8_0, .q8), (.q4_0, .q8), (.q4_0, .f32), (.q8_0, .f32), (.mxfp4, .mxfp4),
+    (.mxfp4, .f32), (.affine4, .q4a), (.affine4, .f32), (.affine4Wide, .f32),
   ])
   func losslessSchemesKeepEveryNumber(format: SourceFormat, scheme: Scheme) throws {
     let directory = try TemporaryDirectory("pack")
     let output = directory.file("a.fmoe")
     let plan = PackFixtures.plan(
-      scheme: scheme, down: scheme, resident: scheme, format: format, inner: 96)
+      scheme: scheme, down: scheme, resident: scheme, format: format,
+      inner: format.blockColumns == 64 ? 128 : 96)
     let result = try Packer.pack(plan, to: output)
     for error in result.errors {
       #expect(error.relativeSquaredError == 0)
@@ -77,7 +79,7 @@ import Testing
   /// The report must be what an independent comparison of source and store gives.
   @Test(arguments: [
     (SourceFormat.f32, Scheme.q4), (.bf16, .q8), (.f16, .q4a), (.q8_0, .q4), (.f32, .bf16),
-    (.f32, .f16),
+    (.f32, .f16), (.f32, .mxfp4),
   ])
   func quantizationErrorIsMeasured(format: SourceFormat, scheme: Scheme) throws {
     let directory = try TemporaryDirectory("pack")
@@ -148,10 +150,11 @@ import Testing
     let directory = try TemporaryDirectory("pack")
     for (format, bad) in [
       (SourceFormat.f32, [UInt8]([0, 0, 0xC0, 0x7F])), (.bf16, [0x80, 0xFF]), (.f16, [0, 0x7C]),
-      (.q8_0, [0, 0xFC]), (.q4_0, [1, 0x7E]),
+      (.q8_0, [0, 0xFC]), (.q4_0, [1, 0x7E]), (.mxfp4, [255]), (.affine4, [0, 0, 0xC0, 0x7F]),
+      (.affine4Wide, [0, 0, 0, 0, 0, 0, 0x80, 0xFF]),
     ] {
       for scheme in [format.matchingScheme, .q8] {
-        var plan = PackFixtures.plan(format: format, inner: 96)
+        var plan = PackFixtures.plan(format: format, inner: 128)
         var source = MemoryRows("poisoned", 50, 64, format, seed: 3)
         source.firstRow = 100
         let at = 37 * format.rowBytes(columns: 64)
