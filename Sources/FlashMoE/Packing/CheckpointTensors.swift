@@ -7,9 +7,13 @@ struct CheckpointTensors {
   let checkpoint: Checkpoint
   /// Rows that all sources of a tensor together need: its expected size.
   private var expectedRows: [String: Int] = [:]
+  private let quantization: StoredQuantization
 
-  init(_ checkpoint: Checkpoint, catalog: TensorCatalog) {
+  /// - Throws: `Failure(.unsupported)` naming a way of quantizing that is not known.
+  init(_ checkpoint: Checkpoint, catalog: TensorCatalog) throws(Failure) {
     self.checkpoint = checkpoint
+    quantization = try StoredQuantization(
+      config: checkpoint.config, subject: checkpoint.path + "/config.json")
     for source in catalog.sources {
       expectedRows[source.tensor] = max(expectedRows[source.tensor] ?? 0, source.rowLimit)
     }
@@ -18,7 +22,7 @@ struct CheckpointTensors {
   /// - Throws: `Failure` naming file, tensor, what is expected, what is there, and a remedy.
   func rows(_ source: TensorCatalog.Source) throws(Failure) -> any RowSource {
     let total = expectedRows[source.tensor] ?? source.rowLimit
-    guard let stored = try StoredMatrix(source.tensor, in: checkpoint) else {
+    guard let stored = try StoredMatrix(source.tensor, in: checkpoint, quantization) else {
       throw Failure(
         .notFound, checkpoint.path, at: "tensor \(source.tensor)",
         "is missing (expected \(Self.shape(total: total, source)))",
@@ -31,7 +35,7 @@ struct CheckpointTensors {
 
   /// The checkpoint's tensors that a catalog's name stands for.
   func parts(of name: String) throws(Failure) -> [String] {
-    try StoredMatrix(name, in: checkpoint)?.parts ?? []
+    try StoredMatrix(name, in: checkpoint, quantization)?.parts ?? []
   }
 
   private static func shape(total: Int, _ source: TensorCatalog.Source) -> String {

@@ -14,7 +14,7 @@ public enum ModelPacking {
   {
     let (config, family, configuration) = try model(of: checkpoint)
     let catalog = family.catalog(configuration, form: CheckpointForm(checkpoint))
-    let tensors = CheckpointTensors(checkpoint, catalog: catalog)
+    let tensors = try CheckpointTensors(checkpoint, catalog: catalog)
     var builder = PlanBuilder(options) { source, _ throws(Failure) in try tensors.rows(source) }
     let (residents, layers) = try builder.build(catalog)
     var warnings: [String] = []
