@@ -15,7 +15,7 @@ static void pack_gguf(fm_scheme scheme, const uint8_t *rows, size_t row_stride, 
   memset(block, 0, fm_block_bytes(scheme, columns));
   for (size_t group = 0; group < padded / 32; group++) {
     uint8_t codes[32][16];
-    memset(codes, scheme == FM_Q4 ? 8 : scheme == FM_Q8 ? 128 : 0, sizeof codes);
+    memset(codes, fm_code_zero(scheme), sizeof codes);
     uint8_t *scales = fm_group_scales(scheme, block, group);
     for (size_t r = 0; r < valid_rows; r++) {
       const uint8_t *from = rows + r * row_stride + group * from_bytes;

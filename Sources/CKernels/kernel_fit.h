@@ -70,7 +70,8 @@ FM_INLINE void fit_symmetric(const float (*w)[16], size_t count, bool search, fl
     magnitude = vf_max(a, magnitude);
   }
   // q8 is symmetric in practice (-127...127) and takes the magnitude itself.
-  vf d = fit_f16(low == -8 ? vf_mul(extreme, vf_set1(1.0f / -8)) : vf_div(magnitude, vf_set1(127)));
+  const bool is_even = low == -127;
+  vf d = fit_f16(is_even ? vf_div(magnitude, vf_set1(127)) : vf_mul(extreme, vf_set1(1.0f / low)));
   vf error = fit_error(w, count, d, low, high);
   if (search) {
     vf start = d, score;
@@ -97,7 +98,7 @@ FM_INLINE void fit_symmetric(const float (*w)[16], size_t count, bool search, fl
   for (size_t k = 0; k < count; k++) {
     vf v = vf_load(w[k]), code = fit_code(v, inverse, low, high);
     greatest = vf_max(vf_abs(vf_sub(v, vf_mul(code, d))), greatest);
-    vf_store_u8(fit->codes[k], vf_sub(code, vf_set1(low == -8 ? -8 : -128)));
+    vf_store_u8(fit->codes[k], vf_sub(code, vf_set1(is_even ? -128 : low)));
   }
   vf_store(fit->greatest, greatest);
 }
@@ -112,6 +113,18 @@ static void fit_q4(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, f
   static const float grid[] = {-8, -6.5f, -7, -7.5f, -8.5f, -9, -9.5f, -10, -11,
                                6.5f, 7, 7.5f, 8, 8.5f, 9};
   fit_symmetric(w, count, search, -8, 7, grid, sizeof grid / sizeof *grid, fit);
+}
+
+static void fit_q3(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
+  static const float grid[] = {-4, -3.25f, -3.5f, -3.75f, -4.25f, -4.5f, -4.75f, -5, -5.5f, -6,
+                               2.75f, 3, 3.25f, 3.5f, 4, 4.5f};
+  fit_symmetric(w, count, search, -4, 3, grid, sizeof grid / sizeof *grid, fit);
+}
+
+static void fit_q2(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
+  static const float grid[] = {-2, -1.4f, -1.6f, -1.8f, -2.2f, -2.5f, -2.75f, -3, -3.5f, -4,
+                               0.9f, 1.1f, 1.3f, 1.5f, 1.75f, 2, 2.5f};
+  fit_symmetric(w, count, search, -2, 1, grid, sizeof grid / sizeof *grid, fit);
 }
 
 typedef struct affine_sums { vf n, nn, w, wn; } affine_sums;

@@ -23,7 +23,7 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     int32_t sum = sums[(size_t)t * group_stride];
-    init[t] = scheme == FM_Q4 ? -8 * sum : 0;
+    init[t] = scheme == FM_Q8 ? 0 : -fm_code_zero(scheme) * sum;
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++)
       dot[b][t] = scheme == FM_Q8      ? vdot_bytes_start(sum)
@@ -36,6 +36,11 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
     vi first[FM_MAX_BLOCKS], second[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
+      if (scheme == FM_Q3 || scheme == FM_Q2) {
+        first[b] = few_bits(scheme, data[b], 2 * line);
+        second[b] = few_bits(scheme, data[b], 2 * line + 1);
+        continue;
+      }
       vi packed = vi_load(data[b] + line * FM_LINE_BYTES);
       first[b] = scheme == FM_Q8 ? vi_bytes(packed) : vi_low_nibbles(packed);
       second[b] = scheme == FM_Q8 ? packed : vi_high_nibbles(packed);
@@ -108,8 +113,7 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
   const uint8_t *ahead =
       base + (blocks == 1 ? FM_PREFETCH_BYTES : (size_t)blocks * call->block_bytes);
   const size_t step = (size_t)blocks * (scheme == FM_Q4A ? FM_Q4A_GROUP_BYTES
-                                        : (scheme == FM_Q8 ? FM_Q8_GROUP_BYTES : FM_Q4_GROUP_BYTES) +
-                                              fm_group_scale_bytes(scheme));
+                                        : fm_group_bytes(scheme) + fm_group_scale_bytes(scheme));
   for (size_t group = 0; group < groups; group++) {
     if (streams) {
       prefetch_bytes(ahead, step);
@@ -135,7 +139,7 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
                bias, acc);
 #pragma clang loop unroll(full)
       for (int b = 0; b < blocks; b++)
-        data[b] += scheme == FM_Q8 ? FM_Q8_GROUP_BYTES : FM_Q4_GROUP_BYTES;
+        data[b] += fm_group_bytes(scheme);
       values += 32;
       scales++;
       sums++;
@@ -188,6 +192,8 @@ FM_MATMUL_I8(matmul_i8_q8, FM_Q8)
 FM_MATMUL_I8(matmul_i8_q4, FM_Q4)
 FM_MATMUL_I8(matmul_i8_q4a, FM_Q4A)
 FM_MATMUL_I8(matmul_i8_mxfp4, FM_MXFP4)
+FM_MATMUL_I8(matmul_i8_q3, FM_Q3)
+FM_MATMUL_I8(matmul_i8_q2, FM_Q2)
 
 static void matmul_i8(const fm_matrix *w, size_t block_begin, size_t block_end,
                       const fm_activations *a, size_t m, float *y, size_t ldy) {
@@ -197,6 +203,8 @@ static void matmul_i8(const fm_matrix *w, size_t block_begin, size_t block_end,
     case FM_Q4: matmul_i8_q4(&call, block_begin, block_end, m); break;
     case FM_Q4A: matmul_i8_q4a(&call, block_begin, block_end, m); break;
     case FM_MXFP4: matmul_i8_mxfp4(&call, block_begin, block_end, m); break;
+    case FM_Q3: matmul_i8_q3(&call, block_begin, block_end, m); break;
+    case FM_Q2: matmul_i8_q2(&call, block_begin, block_end, m); break;
     default: break;
   }
 }

@@ -52,9 +52,9 @@ static inline float fm_from_e8m0_half(uint8_t e) {
   return fm_float(u > 0x00400000 ? u : 0x00400000) * 0.5f;
 }
 
-// Twice the values of e2m1's sixteen codes, which are whole numbers.
+// Twice the values of e2m1's sixteen codes, which are whole numbers; minus zero is zero, as in GGML.
 static const float fm_doubled_e2m1[16] = {0,     1,  2,  3,  4,  6,  8,  12,
-                                          -0.0f, -1, -2, -3, -4, -6, -8, -12};
+                                          0, -1, -2, -3, -4, -6, -8, -12};
 
 static inline uint16_t fm_to_bf16(float x) {
   uint32_t u = fm_bits(x);

@@ -26,6 +26,8 @@ static fm_fit_function fit_function(const fm_level_functions *functions, fm_sche
     case FM_Q8: return functions->fit_q8;
     case FM_Q4: return functions->fit_q4;
     case FM_MXFP4: return functions->fit_mxfp4;
+    case FM_Q3: return functions->fit_q3;
+    case FM_Q2: return functions->fit_q2;
     default: return functions->fit_q4a;
   }
 }
@@ -56,7 +58,7 @@ static fm_pack_error pack_groups(const fm_level_functions *functions, fm_scheme 
     fm_fit fit;
     // Padding decodes to zero; in q4a it only ever meets zero activations.
     if (count < width)
-      memset(fit.codes, scheme == FM_Q8 ? 128 : scheme == FM_Q4 ? 8 : 0, sizeof fit.codes);
+      memset(fit.codes, fm_code_zero(scheme), sizeof fit.codes);
     function((const float (*)[16])w, count, search, &fit);
     store_scales(scheme, &fit, fm_group_scales(scheme, block, group));
     fm_store_codes(scheme, (const uint8_t (*)[16])fit.codes,
@@ -81,7 +83,7 @@ fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *ro
       return (fm_pack_error){0, 0};
     case FM_F16: case FM_BF16:
       return pack_words(scheme, rows, ld, valid_rows, columns, block);
-    case FM_Q8: case FM_Q4: case FM_Q4A: case FM_MXFP4:
+    case FM_Q8: case FM_Q4: case FM_Q4A: case FM_MXFP4: case FM_Q3: case FM_Q2:
       return pack_groups(functions, scheme, rows, ld, valid_rows, columns, search, block);
   }
   return (fm_pack_error){0, 0};

@@ -6,6 +6,12 @@
 
 static uint8_t load_code(fm_scheme scheme, const uint8_t *lines, size_t row, size_t k) {
   if (scheme == FM_Q8) return lines[k / 4 * 64 + 4 * row + k % 4];
+  if (scheme == FM_Q3 || scheme == FM_Q2) {
+    const size_t step = k / 4, at = 4 * row + k % 4;
+    uint8_t code = lines[step / 4 * 64 + at] >> step % 4 * 2 & 3;
+    if (scheme == FM_Q3) code |= (lines[128 + at] >> step & 1) << 2;
+    return code;
+  }
   uint8_t byte = lines[k / 8 * 64 + 4 * row + k % 4];
   return k % 8 < 4 ? byte & 15 : byte >> 4;
 }
@@ -38,7 +44,7 @@ static void unpack_row(fm_scheme scheme, const uint8_t *block, size_t columns, s
     }
     memcpy(&scale, scales + 2 * row, 2);
     float s = scheme == FM_Q4A ? fm_from_bf16(scale) : fm_from_f16(scale), b = 0;
-    float zero = scheme == FM_Q8 ? 128 : scheme == FM_Q4 ? 8 : 0;
+    float zero = (float)fm_code_zero(scheme);
     if (scheme == FM_Q4A) {
       memcpy(&bias, scales + 32 + 2 * row, 2);
       b = fm_from_bf16(bias);

@@ -154,9 +154,22 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return vi_low_nibbles((vi){_mm256_srli_epi16(line.l, 4), _mm256_srli_epi16(line.h, 4)});
 }
-FM_INLINE vi vi_minus_8(vi nibbles) {
-  __m256i eight = _mm256_set1_epi8(8);
-  return (vi){_mm256_sub_epi8(nibbles.l, eight), _mm256_sub_epi8(nibbles.h, eight)};
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  __m256i less = _mm256_set1_epi8((char)zero);
+  return (vi){_mm256_sub_epi8(codes.l, less), _mm256_sub_epi8(codes.h, less)};
+}
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  __m256i bits = _mm256_set1_epi8((char)mask);
+  return (vi){_mm256_and_si256(_mm256_srli_epi16(line.l, shift), bits),
+              _mm256_and_si256(_mm256_srli_epi16(line.h, shift), bits)};
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  __m256i bits = _mm256_set1_epi8((char)mask);
+  return (vi){_mm256_and_si256(_mm256_slli_epi16(line.l, shift), bits),
+              _mm256_and_si256(_mm256_slli_epi16(line.h, shift), bits)};
+}
+FM_INLINE vi vi_or(vi a, vi b) {
+  return (vi){_mm256_or_si256(a.l, b.l), _mm256_or_si256(a.h, b.h)};
 }
 FM_INLINE vi vi_fp4_signed(vi nibbles) {
   const __m256i table =

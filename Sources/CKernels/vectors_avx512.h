@@ -94,7 +94,16 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(0x0f));
 }
-FM_INLINE vi vi_minus_8(vi nibbles) { return _mm512_sub_epi8(nibbles, _mm512_set1_epi8(8)); }
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  return _mm512_sub_epi8(codes, _mm512_set1_epi8((char)zero));
+}
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  return _mm512_and_si512(_mm512_srli_epi16(line, (unsigned)shift), _mm512_set1_epi8((char)mask));
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  return _mm512_and_si512(_mm512_slli_epi16(line, (unsigned)shift), _mm512_set1_epi8((char)mask));
+}
+FM_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
 FM_INLINE vi vi_fp4_signed(vi nibbles) {
   const __m128i table = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
   return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);

@@ -129,11 +129,21 @@ FM_INLINE vi vi_high_nibbles(vi line) {
   FM_LANES line.v[i] = line.v[i] >> 4 & 0x0f0f0f0f;
   return line;
 }
-// Nibbles n as signed bytes n - 8.
-FM_INLINE vi vi_minus_8(vi nibbles) {
-  FM_LANES nibbles.v[i] = ((nibbles.v[i] | 0x80808080) - 0x08080808) ^ 0x80808080;
-  return nibbles;
+// Bytes of at most 15 as signed bytes n - zero, zero being at most 15.
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  FM_LANES codes.v[i] = ((codes.v[i] | 0x80808080) - 0x01010101u * zero) ^ 0x80808080;
+  return codes;
 }
+// Every byte's bits from bit `shift` on down at bit 0, cut to `mask`; or moved up.
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  FM_LANES line.v[i] = line.v[i] >> shift & 0x01010101u * mask;
+  return line;
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  FM_LANES line.v[i] = line.v[i] << shift & 0x01010101u * mask;
+  return line;
+}
+FM_INLINE vi vi_or(vi a, vi b) { FM_LANES a.v[i] |= b.v[i]; return a; }
 // Nibbles that are e2m1 codes as signed bytes of twice their value.
 FM_INLINE vi vi_fp4_signed(vi nibbles) {
   uint8_t bytes[64];

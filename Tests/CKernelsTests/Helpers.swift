@@ -11,9 +11,9 @@ enum Level: UInt32, CaseIterable, Sendable {
 }
 
 enum Scheme: UInt32, CaseIterable, Sendable {
-  case f32, f16, bf16, q8, q4, q4a, mxfp4
+  case f32, f16, bf16, q8, q4, q4a, mxfp4, q3, q2
 
-  static let quantized: [Scheme] = [.q8, .q4, .q4a, .mxfp4]
+  static let quantized: [Scheme] = [.q8, .q4, .q4a, .mxfp4, .q3, .q2]
   var value: fm_scheme { fm_scheme(rawValue: rawValue) }
 
   /// What a byte of one code, or of two equal ones, stands for at scale 1.
@@ -21,6 +21,8 @@ enum Scheme: UInt32, CaseIterable, Sendable {
     switch self {
     case .q8: Int(code) - 128
     case .mxfp4: [0, 1, 1, 2, 2, 3, 4, 6][Int(code & 7)] * (code & 8 == 0 ? 1 : -1)
+    case .q3: Int(code & 1) * 7 - 4
+    case .q2: Int(code & 3) - 2
     default: Int(code & 15) - 8
     }
   }

@@ -81,6 +81,7 @@ import Testing
     let columns = 256
     for (code, scheme) in [
       (UInt8(0), Scheme.q8), (255, .q8), (0x00, .q4), (0xFF, .q4), (0x77, .mxfp4), (0xFF, .mxfp4),
+      (0x00, .q3), (0xFF, .q3), (0x00, .q2), (0xFF, .q2),
     ] {
       for activation in [Int8(127), -127] {
         let bytes = Guarded(fm_block_bytes(scheme.value, columns), filledWith: code)

@@ -28,6 +28,11 @@
 //   mxfp4   32      scales e8m0 [P/32][16], one byte each, padded to 64 bytes; then lines as in q4
 //                   with e2m1 codes: 0, 0.5, 1, 1.5, 2, 3, 4, 6, and bit 3 for the sign
 //                                                     value = 2^(scale - 127) * e2m1(code)
+//   q3      32      scales as in q4; then per group 2 lines of two bits and 1 line of the third:
+//                   step s = 0..7 of 4 columns: line s / 4, byte 4r+c, bits 2 (s % 4) and up hold
+//                   the low bits of q[r][32g + 4s + c] + 4, bit s of line 2 its high bit
+//                                                                       value = scale * q
+//   q2      32      the same without line 2, q + 2                      value = scale * q
 //
 // A line is 64 bytes: one AVX-512 register, two AVX2 registers, one row of an AMX B tile.
 // Blocks are multiples of 64 bytes and must start 64-byte aligned.
@@ -45,7 +50,7 @@
 
 typedef enum fm_scheme {
   FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5,
-  FM_MXFP4 = 6
+  FM_MXFP4 = 6, FM_Q3 = 7, FM_Q2 = 8
 } fm_scheme;
 
 // Each level needs what the one before it needs, and more.
@@ -115,7 +120,7 @@ typedef struct fm_kernels {
   void (*matmul_f32)(const fm_matrix *w, size_t block_begin, size_t block_end,
                      const float *x, size_t ldx, size_t m, float *y, size_t ldy);
 
-  // The same with int8 activations; schemes q8, q4, q4a, mxfp4.  Integer dot products per group of
+  // The same with int8 activations; all schemes but floats.  Integer dot products per group of
   // 32 columns are exact; groups are added in ascending order in f32.
   void (*matmul_i8)(const fm_matrix *w, size_t block_begin, size_t block_end,
                     const fm_activations *a, size_t m, float *y, size_t ldy);
