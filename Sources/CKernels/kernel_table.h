@@ -29,5 +29,8 @@ const fm_level_functions FM_TABLE = {
     .fit_q8 = fit_q8,
     .fit_q4 = fit_q4,
     .fit_q4a = fit_q4a,
+    .fit_mxfp4 = fit_mxfp4,
+    .fit_q3 = fit_q3,
+    .fit_q2 = fit_q2,
     .emulated_tiles = emulated_matmul_i8,
 };

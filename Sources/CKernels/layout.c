@@ -5,7 +5,7 @@ size_t fm_padded_columns(fm_scheme scheme, size_t columns) {
   switch (scheme) {
     case FM_F32: return columns;
     case FM_F16: case FM_BF16: return fm_round_up(columns, 2);
-    case FM_Q8: case FM_Q4: return fm_round_up(columns, 32);
+    case FM_Q8: case FM_Q4: case FM_MXFP4: case FM_Q3: case FM_Q2: return fm_round_up(columns, 32);
     case FM_Q4A: return fm_round_up(columns, 64);
   }
   return columns;
@@ -16,8 +16,8 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns) {
   switch (scheme) {
     case FM_F32: return padded * FM_LINE_BYTES;
     case FM_F16: case FM_BF16: return padded / 2 * FM_LINE_BYTES;
-    case FM_Q8: return fm_scales_bytes(padded) + padded / 32 * FM_Q8_GROUP_BYTES;
-    case FM_Q4: return fm_scales_bytes(padded) + padded / 32 * FM_Q4_GROUP_BYTES;
+    case FM_Q8: case FM_Q4: case FM_MXFP4: case FM_Q3: case FM_Q2:
+      return fm_scales_bytes(scheme, padded) + padded / 32 * fm_group_bytes(scheme);
     case FM_Q4A: return padded / 64 * FM_Q4A_GROUP_BYTES;
   }
   return 0;

@@ -25,6 +25,14 @@
 //                   high nibble = q[r][32g + 8i + 4 + c] + 8                  value = scale * q
 //   q4a     64      per group of 64 columns {bf16 scale[16], bf16 bias[16]}, then per group 8
 //                   lines, nibbles as in q4 but unsigned             value = scale * n + bias
+//   mxfp4   32      scales e8m0 [P/32][16], one byte each, padded to 64 bytes; then lines as in q4
+//                   with e2m1 codes: 0, 0.5, 1, 1.5, 2, 3, 4, 6, and bit 3 for the sign
+//                                                     value = 2^(scale - 127) * e2m1(code)
+//   q3      32      scales as in q4; then per group 2 lines of two bits and 1 line of the third:
+//                   step s = 0..7 of 4 columns: line s / 4, byte 4r+c, bits 2 (s % 4) and up hold
+//                   the low bits of q[r][32g + 4s + c] + 4, bit s of line 2 its high bit
+//                                                                       value = scale * q
+//   q2      32      the same without line 2, q + 2                      value = scale * q
 //
 // A line is 64 bytes: one AVX-512 register, two AVX2 registers, one row of an AMX B tile.
 // Blocks are multiples of 64 bytes and must start 64-byte aligned.
@@ -41,7 +49,8 @@
 #define FM_ACTIVATION_PADDING 64
 
 typedef enum fm_scheme {
-  FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5
+  FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5,
+  FM_MXFP4 = 6, FM_Q3 = 7, FM_Q2 = 8
 } fm_scheme;
 
 // Each level needs what the one before it needs, and more.
@@ -152,7 +161,7 @@ typedef struct fm_kernels {
   void (*matmul_f32)(const fm_matrix *w, size_t block_begin, size_t block_end,
                      const float *x, size_t ldx, size_t m, float *y, size_t ldy);
 
-  // The same with int8 activations; schemes q8, q4, q4a.  Integer dot products per group of
+  // The same with int8 activations; all schemes but floats.  Integer dot products per group of
   // 32 columns are exact; groups are added in ascending order in f32.
   void (*matmul_i8)(const fm_matrix *w, size_t block_begin, size_t block_end,
                     const fm_activations *a, size_t m, float *y, size_t ldy);
@@ -246,14 +255,20 @@ size_t fm_latent_padded(size_t latent);
 size_t fm_latent_width(size_t latent, size_t rope);
 size_t fm_latent_workspace_bytes(size_t lines);
 
+// What packing changed.
+typedef struct fm_pack_error {
+  double squares;  // sum of squared errors
+  float greatest;  // greatest magnitude of an error
+} fm_pack_error;
+
 // Packs up to 16 rows of f32 (rows[r*ld + k]) into one block.  `search` looks for the scale
 // with the least squared error instead of taking the absolute maximum.
-// Returns the sum of squared errors over the valid rows and columns.
-double fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
+// Returns the errors over the valid rows and columns.
+fm_pack_error fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
                      size_t columns, bool search, void *block);
-// The same with one level's instructions; every level gives the same bytes.  Returns -1 and
-// writes nothing where the processor lacks the level.
-double fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+// The same with one level's instructions; every level gives the same bytes.  Returns a sum of -1
+// and writes nothing where the processor lacks the level.
+fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
                         size_t valid_rows, size_t columns, bool search, void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
@@ -261,11 +276,33 @@ void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t
 // One row of a blocked matrix as f32: what an embedding look-up needs.
 void fm_unpack_row(const fm_matrix *w, size_t row, float *out);
 
-// Rearranges GGUF Q4_0 / Q8_0 rows (row_stride bytes apart) into a q4 / q8 block, bit for bit.
+// Rearranges GGUF Q4_0 / Q8_0 / MXFP4 rows (row_stride bytes apart) into a q4 / q8 / mxfp4 block,
+// bit for bit.
 void fm_pack_block_q4_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
                         size_t columns, void *block);
 void fm_pack_block_q8_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
                         size_t columns, void *block);
+void fm_pack_block_mxfp4(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                         size_t columns, void *block);
+// The same for affine rows and q4a: per 64 columns scale and bias, then 32 bytes of which byte j
+// holds column 2j low and 2j + 1 high.  Scale and bias are bf16, or f32 (`wide`), then rounded.
+void fm_pack_block_affine(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                          size_t columns, bool wide, void *block);
+
+// Formats of rows that are unpacked before they are packed: GGML's blocks by its names, and affine
+// rows as above.  MXFP4: scale byte, then 16 bytes, byte j holding column j low and j + 16 high.
+typedef enum fm_row_format {
+  FM_ROW_Q4_0, FM_ROW_Q4_1, FM_ROW_Q5_0, FM_ROW_Q5_1, FM_ROW_Q8_0, FM_ROW_Q2_K, FM_ROW_Q3_K,
+  FM_ROW_Q4_K, FM_ROW_Q5_K, FM_ROW_Q6_K, FM_ROW_IQ4_NL, FM_ROW_IQ4_XS, FM_ROW_MXFP4,
+  FM_ROW_AFFINE_BF16, FM_ROW_AFFINE_F32
+} fm_row_format;
+
+// Columns and bytes of one block of a format.
+size_t fm_row_block_columns(fm_row_format format);
+size_t fm_row_block_bytes(fm_row_format format);
+// One row of whole blocks as f32.  Each value is computed in f32 in the order that GGML's reference
+// has, so the bits are the same.
+void fm_unpack_format(fm_row_format format, const uint8_t *row, size_t columns, float *out);
 
 // Widening conversions of n little-endian elements.
 void fm_widen_bf16(const uint16_t *x, size_t n, float *y);

@@ -28,7 +28,7 @@ final class Decoder {
   /// Tokens whose state the layers hold.
   private(set) var position = 0
   /// The furthest position stored since the context was empty: what is behind a ring is gone.
-  private var storedEnd = 0
+  private(set) var storedEnd = 0
   /// Where the states of layers with a recurrence stand.
   private var recurrence = RecurrentProgress()
   private let hasRecurrence: Bool
@@ -80,10 +80,11 @@ final class Decoder {
     return position
   }
 
-  /// What a state of `count` tokens that was put into place means.
-  func restored(to count: Int) {
+  /// The layers' states were put into place: they are of `count` tokens, after `storedEnd` had been
+  /// stored (as many where none were taken back).
+  func restored(to count: Int, storedEnd: Int? = nil) {
     position = count
-    storedEnd = count
+    self.storedEnd = storedEnd ?? count
     recurrence = RecurrentProgress(applied: count)
   }
 

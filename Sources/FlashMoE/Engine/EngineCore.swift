@@ -172,6 +172,13 @@ final class EngineCore {
       .usage, "token ids", "\(bad) is outside the vocabulary of \(configuration.vocabularySize)")
   }
 
+  /// Takes over a context whose states lie in the layers' memory already.
+  func restored(_ tokens: [Int32], storedEnd: Int) throws(Failure) {
+    try check(tokens)
+    context = tokens
+    decoder.restored(to: tokens.count, storedEnd: storedEnd)
+  }
+
   /// Keeps the part of the context that `prompt` starts with; returns its length.
   ///
   /// At least the prompt's last token is left to run, because its logits are wanted.
@@ -180,12 +187,6 @@ final class EngineCore {
     let limit = min(context.count, prompt.count - 1)
     while common < limit, context[common] == prompt[common] { common += 1 }
     return rewind(to: max(common, 0))
-  }
-
-  /// Says what tokens the layers' states are of, after somebody wrote them.
-  func putInPlace(_ tokens: [Int32]) {
-    decoder.restored(to: tokens.count)
-    context = tokens
   }
 
   /// Forgets the context after its first `count` tokens; returns how many are left, which is none

@@ -100,6 +100,8 @@ struct KeyValueCache {
 }
 
 extension KeyValueCache: LayerStateKind {
+  var form: String { shape.isRing ? "ring \(shape.capacity)" : "keys and values" }
+
   func canCutBack(to count: Int, end: Int) -> Bool {
     // Position p of a ring was overwritten by p + capacity, if that was ever stored.
     !shape.isRing || end <= shape.capacity || count - shape.window + 1 >= end - shape.capacity

@@ -1,9 +1,15 @@
 /// What a layer keeps of the tokens before, whatever kind of mixer it has.
 protocol LayerStateKind {
+  /// What tells states apart whose bytes mean different things.
+  var form: String { get }
   /// Whether the tokens from `count` on can be forgotten where `end` were ever stored.
   func canCutBack(to count: Int, end: Int) -> Bool
   /// All bytes that a state of `count` tokens consists of, in an order that depends on shapes alone.
   func byteRanges(count: Int) -> [UnsafeMutableRawBufferPointer]
+}
+
+extension LayerStateKind {
+  var form: String { "\(Self.self)" }
 }
 
 /// One layer's state.

@@ -28,7 +28,9 @@ struct PlanBuilder {
           MatrixLayout(
             rows: tensor.arrangement.rows, columns: tensor.arrangement.columns,
             scheme: decision.resident(tensor.name, role: tensor.role, formats: rows.formats)))
-      residents.append(PackPlan.Resident(name: tensor.name, layout: layout, rows: rows))
+      residents.append(
+        PackPlan.Resident(
+          name: tensor.name, tensorClass: tensor.role.rawValue, layout: layout, rows: rows))
     }
     var layers: [PackPlan.Layer] = []
     for layer in catalog.expertLayers { layers.append(try build(layer)) }

@@ -34,6 +34,10 @@ public enum PhiMoE: ModelFamily {
     return configuration
   }
 
+  /// `short_mscale` and `long_mscale` of all published models.  GGUF files hold the factor that
+  /// follows from the context lengths instead, 1.19, which the weights were not trained with.
+  private static let publishedMagnitude = 1.243163121016122
+
   public static func config(fromGGUF model: GGUFModel) throws(Failure) -> JSONValue {
     var config = try model.config(
       modelType: "phimoe", class: "PhiMoEForCausalLM", expertKey: "num_local_experts",
@@ -44,12 +48,12 @@ public enum PhiMoE: ModelFamily {
     if let short = try model.floats("rope_factors_short.weight"),
       let long = try model.floats("rope_factors_long.weight")
     {
-      let magnitude = try model.number("rope.scaling.attn_factor", default: 1)
       config["rope_scaling"] = .object([
         "type": .string("longrope"),
         "short_factor": .array(short.map { .number($0) }),
         "long_factor": .array(long.map { .number($0) }),
-        "short_mscale": .number(magnitude), "long_mscale": .number(magnitude),
+        "short_mscale": .number(publishedMagnitude),
+        "long_mscale": .number(publishedMagnitude),
         "original_max_position_embeddings": .integer(
           try model.integer("rope.scaling.original_context_length", default: 4096)),
       ])

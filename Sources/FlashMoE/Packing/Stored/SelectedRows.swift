@@ -1,42 +1,31 @@
-import Checkpoints
 import Support
 import WeightStore
 
-/// Rows of one checkpoint tensor as a source for the packer.
-struct CheckpointRows: RowSource {
-  let checkpoint: Checkpoint
-  let tensor: TensorDescription
+/// The rows that a catalog asks for, of a matrix that is stored in whatever way.
+struct SelectedRows: RowSource {
+  /// All rows of the stored tensor.
+  let matrix: any RowSource
   let source: TensorCatalog.Source
-  let format: SourceFormat
 
   var firstRow: Int { source.firstRow }
   var rows: Int { source.rows }
   var columns: Int { source.columns }
-  var subject: String { checkpoint.files[tensor.file] }
-  var name: String { tensor.name }
+  var subject: String { matrix.subject }
+  var name: String { matrix.name }
+  var format: SourceFormat { matrix.format }
 
   var identity: String {
     let plain = "\(name) \(firstRow) \(rows) \(columns) \(format.rawValue)"
     if source.isPlain { return plain }
-    return plain + " \(source.rowStep) \(source.order) \(source.transposedRows ?? 0) "
-      + "\(source.transposedLines ?? 0)"
+    return plain + " \(source.rowStep) \(source.order) \(source.transposedRows ?? 0)"
   }
 
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
-    if let stacked = source.transposedRows {
-      return try readTransposed(rows, of: stacked, into: buffer)
+    if source.rowStep == 1, source.order == .ascending {
+      return try matrix.read(
+        rows: firstRow + rows.lowerBound..<firstRow + rows.upperBound, into: buffer)
     }
-    guard source.isPlain else { return try readScattered(rows, into: buffer) }
-    try readTensor(firstRow + rows.lowerBound, count: rows.count, into: buffer)
-  }
-
-  /// Consecutive rows as the tensor has them.
-  private func readTensor(
-    _ first: Int, count: Int, into buffer: UnsafeMutableRawBufferPointer
-  ) throws(Failure) {
-    let rowBytes = format.rowBytes(columns: columns)
-    let begin = first * rowBytes
-    try checkpoint.read(tensor, bytes: begin..<begin + count * rowBytes, into: buffer)
+    try readScattered(rows, into: buffer)
   }
 
   /// Rows that do not follow each other: what they span is read in pieces and picked from.
@@ -48,8 +37,8 @@ struct CheckpointRows: RowSource {
     guard let least = places.min(), let greatest = places.max() else { return }
     guard greatest - least < 8 * wanted.count + 64 else {
       for (at, place) in places.enumerated() {
-        try readTensor(
-          place, count: 1,
+        try matrix.read(
+          rows: place..<place + 1,
           into: UnsafeMutableRawBufferPointer(
             rebasing: buffer[at * rowBytes..<(at + 1) * rowBytes]))
       }
@@ -58,38 +47,11 @@ struct CheckpointRows: RowSource {
     let span = greatest - least + 1
     let whole = UnsafeMutableRawBufferPointer.allocate(byteCount: span * rowBytes, alignment: 64)
     defer { whole.deallocate() }
-    try readTensor(least, count: span, into: whole)
+    try matrix.read(rows: least..<least + span, into: whole)
     for (at, place) in places.enumerated() {
       let from = (place - least) * rowBytes
       UnsafeMutableRawBufferPointer(rebasing: buffer[at * rowBytes..<(at + 1) * rowBytes])
         .copyMemory(from: UnsafeRawBufferPointer(rebasing: whole[from..<from + rowBytes]))
-    }
-  }
-
-  /// Rows of a tensor that holds [columns][rows] for each expert: each of its lines has one number
-  /// of every row, so the part of a line that the wanted rows span is read and dealt out.
-  private func readTransposed(
-    _ wanted: Range<Int>, of stacked: Int, into buffer: UnsafeMutableRawBufferPointer
-  ) throws(Failure) {
-    let size = format.rowBytes(columns: 1)
-    let places = wanted.map { source.tensorRow($0) }
-    guard let least = places.min(), let greatest = places.max() else { return }
-    let expert = least / stacked
-    guard greatest / stacked == expert else {
-      throw Failure(.mismatch, subject, at: "tensor \(name)", "rows straddle two experts")
-    }
-    let lines = source.transposedLines ?? columns
-    let span = greatest - least + 1
-    let line = UnsafeMutableRawBufferPointer.allocate(byteCount: span * size, alignment: 64)
-    defer { line.deallocate() }
-    guard let from = line.baseAddress, let to = buffer.baseAddress else { return }
-    for column in 0..<columns {
-      let first = ((expert * lines + column) * stacked + least % stacked) * size
-      try checkpoint.read(tensor, bytes: first..<first + span * size, into: line)
-      for (at, place) in places.enumerated() {
-        (to + (at * columns + column) * size).copyMemory(
-          from: from + (place - least) * size, byteCount: size)
-      }
     }
   }
 }
