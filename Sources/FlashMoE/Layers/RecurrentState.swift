@@ -36,6 +36,15 @@ struct RecurrentState {
   }
 }
 
+extension ModelConfiguration {
+  /// Bytes of all states that do not grow with the context.
+  public var recurrentStateBytes: Int {
+    var cutter = ArenaCutter()
+    for net in deltaNets { _ = RecurrentState(net, cutter: &cutter) }
+    return cutter.usedBytes
+  }
+}
+
 /// Which token the recurrent layers' states stand at.
 struct RecurrentProgress: Equatable {
   /// Tokens that are in the matrices.

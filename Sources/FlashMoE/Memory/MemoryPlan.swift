@@ -198,7 +198,10 @@ struct MemoryPlanner {
         note: "attention, routers, norms, embeddings, head"),
       MemoryPlan.Item(
         name: "key/value cache", bytes: keyValueBytes(context),
-        note: "\(context) positions, \(keyValueType.rawValue)"),
+        note: "\(context) positions, \(keyValueType.rawValue)"
+          + (configuration.deltaNets.isEmpty
+            ? ""
+            : ", and \(ByteCount.format(configuration.recurrentStateBytes)) of recurrent state")),
       MemoryPlan.Item(
         name: "activations", bytes: scratch, note: "prefill in chunks of \(chunk)"),
       MemoryPlan.Item(

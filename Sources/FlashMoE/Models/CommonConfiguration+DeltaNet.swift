@@ -45,6 +45,10 @@ extension CommonConfiguration {
     attention.headNorms = .each
     attention.hasGate = hasGate
     let net = try deltaNet(epsilon: epsilon)
+    // The catalogue lists every row that has to be moved: a lying count must not fill memory.
+    guard (net.channels + net.valueRows + 2 * attention.queryRows) * layers <= 1 << 25 else {
+      throw reader.failure("linear_num_value_heads", "heads of this size are absurd")
+    }
     let interval = try reader.integer("full_attention_interval", in: 1...4096, default: 4)
     let kinds = try layerTypes()
     var mixers: [ModelConfiguration.Mixer] = []
@@ -87,7 +91,13 @@ extension GGUFModel {
     let heads = try integer("ssm.time_step_rank", in: 1...4096)
     config["num_hidden_layers"] = .integer(layers)
     config["layer_types"] = .array(
-      (1...layers).map { .string($0 % interval == 0 ? "full_attention" : "linear_attention") })
+      (0..<layers).map { layer in
+        // What a layer is shows in its tensors; the interval is a fallback.
+        let isFull =
+          tensors["blk.\(layer).attn_q.weight"] != nil
+          || tensors["blk.\(layer).ssm_out.weight"] == nil && (layer + 1) % interval == 0
+        return .string(isFull ? "full_attention" : "linear_attention")
+      })
     config["linear_conv_kernel_dim"] = .integer(try integer("ssm.conv_kernel"))
     config["linear_key_head_dim"] = .integer(try integer("ssm.state_size"))
     config["linear_num_key_heads"] = .integer(try integer("ssm.group_count"))

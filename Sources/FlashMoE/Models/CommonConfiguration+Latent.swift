@@ -3,6 +3,10 @@ import Support
 // Attention of the DeepSeek lineage.
 extension CommonConfiguration {
   func latentAttention() throws(Failure) -> ModelConfiguration.LatentAttention {
+    // The catalogue names every head's matrices: a lying count must not fill memory.
+    guard heads * layers <= 1 << 18 else {
+      throw reader.failure("num_attention_heads", "\(heads) in each of \(layers) layers is absurd")
+    }
     let plain = try reader.integer("qk_nope_head_dim", in: 1...1024)
     let rotated = try reader.integer("qk_rope_head_dim", in: 2...512)
     let rank = try reader.integer("kv_lora_rank", in: 1...1024)
@@ -91,6 +95,7 @@ extension GGUFModel {
     config["norm_topk_prob"] = .bool(try flag("expert_weights_norm", default: false))
     let extra = try integer("nextn_predict_layers", default: 0)
     config["num_hidden_layers"] = .integer(max(1, try integer("block_count") - extra))
+    config["attention_bias"] = .bool(tensors["blk.0.attn_kv_a_mqa.bias"] != nil)
     if has("rope.scaling.yarn_log_multiplier"), var scaling = config["rope_scaling"]?.object {
       // The converter writes a tenth of `mscale_all_dim`, and nothing of `mscale`, which published
       // models have the same.

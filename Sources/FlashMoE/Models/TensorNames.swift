@@ -95,6 +95,8 @@ struct TensorNames {
     "mlp.shared_expert.down_proj.weight": "ffn_down_shexp.weight",
     "mlp.shared_expert_gate.weight": "ffn_gate_inp_shexp.weight",
     "self_attn.q_a_proj.weight": "attn_q_a.weight",
+    "self_attn.q_a_proj.bias": "attn_q_a.bias",
+    "self_attn.kv_a_proj_with_mqa.bias": "attn_kv_a_mqa.bias",
     "self_attn.q_a_layernorm.weight": "attn_q_a_norm.weight",
     "self_attn.q_b_proj.weight": "attn_q_b.weight",
     "self_attn.kv_a_proj_with_mqa.weight": "attn_kv_a_mqa.weight",

@@ -23,7 +23,7 @@ struct SchemeDecision {
       }
     }
     let scheme = resolve(options.residents, fallback: .q8, formats: formats)
-    return role == .precise && (scheme == .q4 || scheme == .q4a) ? .q8 : scheme
+    return role == .precise && scheme.bitsPerWeight < 8 ? .q8 : scheme
   }
 
   mutating func experts(_ name: String, formats: Set<SourceFormat>) -> Scheme {

@@ -52,6 +52,15 @@ struct ModelFacts {
       "parameters": .integer(totalParameters),
       "active_parameters": .integer(activeParameters),
     ]
+    if let attention = configuration.latentAttentions.first {
+      json["heads"] = .integer(attention.headCount)
+      json["latent_dimension"] = .integer(attention.rank)
+      json["rotated_key_dimension"] = .integer(attention.rotatedDimension)
+    }
+    if !configuration.deltaNets.isEmpty {
+      json["delta_net_layers"] = .integer(configuration.deltaNets.count)
+      json["recurrent_state_bytes"] = .integer(configuration.recurrentStateBytes)
+    }
     if let attention = configuration.attentions.first {
       json["heads"] = .integer(attention.headCount)
       json["key_value_heads"] = .integer(attention.keyValueHeadCount)
@@ -75,6 +84,19 @@ struct ModelFacts {
         "attention",
         "\(attention.headCount) heads, \(attention.keyValueHeadCount) for keys and "
           + "values, of \(attention.headDimension)" + (window ?? ""))
+    }
+    if let attention = model.latentAttentions.first {
+      table.add(
+        "latent attention",
+        "\(attention.headCount) heads over \(attention.rank) compressed numbers and a key of "
+          + "\(attention.rotatedDimension)")
+    }
+    if let net = model.deltaNets.first {
+      table.add(
+        "gated DeltaNet",
+        "in \(model.deltaNets.count) layers, \(net.valueHeadCount) heads of "
+          + "\(net.keyDimension) × \(net.valueDimension), "
+          + ByteCount.format(model.recurrentStateBytes) + " in all")
     }
     table.add(
       "keys and values",
