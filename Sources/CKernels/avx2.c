@@ -21,6 +21,8 @@
 #define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_LINES 4
 #define FM_ATTENTION_SUMS 4
+#define FM_LATENT_LINES 1
+#define FM_DELTA_PANELS 1
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push(__attribute__((target("avx2,fma,f16c"))), apply_to = function)
@@ -31,6 +33,8 @@
 
 #include "kernel_cache.h"
 #include "kernel_attention.h"
+#include "kernel_latent.h"
+#include "kernel_delta.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"

@@ -21,6 +21,8 @@
 #define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_LINES 8
 #define FM_ATTENTION_SUMS 16
+#define FM_LATENT_LINES 4
+#define FM_DELTA_PANELS 4
 
 #pragma STDC FP_CONTRACT OFF
 #pragma clang attribute push( \
@@ -33,6 +35,8 @@
 
 #include "kernel_cache.h"
 #include "kernel_attention.h"
+#include "kernel_latent.h"
+#include "kernel_delta.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"

@@ -28,12 +28,12 @@ typedef struct attention_lines {
   float *maximum;  // [lines], sixteen more may be read
 } attention_lines;
 
-// One block of positions: the first `count` are seen.
+// One block of positions: those from `first` to `count` are seen.
 typedef struct attention_block {
   const uint8_t *keys, *values;
   size_t bytes;   // of sixteen positions
   size_t groups;  // of dimensions that share a scale
-  size_t count;
+  size_t first, count;
   score_row scales[FM_SCALE_GROUPS];  // of values, 8-bit caches only
 } attention_block;
 
@@ -75,11 +75,12 @@ FM_INLINE void score_tile(fm_cache_type type, const int lines, const int vectors
 }
 
 // Turns scores into weights, and leaves in `factors` what earlier sums are multiplied with.
-FM_INLINE void weigh_tile(const int lines, attention_lines *work, size_t line, size_t count,
-                          score_row *scores, float *factors) {
+FM_INLINE void weigh_tile(const int lines, attention_lines *work, size_t line, size_t first,
+                          size_t count, score_row *scores, float *factors) {
   float greatest[16] = {0}, after[16];
 #pragma clang loop unroll(full)
   for (int l = 0; l < lines; l++) {
+    for (size_t p = 0; p < first; p++) scores[l][p] = -__builtin_inff();
     for (size_t p = count / 16 * 16; p < FM_POSITIONS; p += 16) {
       size_t seen = count > p ? count - p : 0;
       vf_store(&scores[l][p], vf_load_n(&scores[l][p], seen, -__builtin_inff()));
@@ -120,10 +121,12 @@ FM_INLINE void value_tile(fm_cache_type type, const int lines, const int runs,
     for (int r = 0; r < runs; r++)
       acc[l][r] = vf_mul(vf_load(out + (size_t)l * work->padded + 16 * (size_t)r),
                          vf_set1(factors[l]));
-  const uint8_t *values = block->values;
-  for (size_t p = 0; p < block->count; values += block->bytes) {
-    size_t end = p + FM_CACHE_POSITIONS < block->count ? p + FM_CACHE_POSITIONS : block->count;
-    for (size_t element = at; p < end; p++, element += work->padded) {
+  size_t p = block->first;
+  const uint8_t *values = block->values + p / FM_CACHE_POSITIONS * block->bytes;
+  for (; p < block->count; values += block->bytes) {
+    size_t lane = p % FM_CACHE_POSITIONS, end = p - lane + FM_CACHE_POSITIONS;
+    if (end > block->count) end = block->count;
+    for (size_t element = at + lane * work->padded; p < end; p++, element += work->padded) {
       vf value[4];
 #pragma clang loop unroll(full)
       for (int r = 0; r < runs; r++) {
@@ -149,11 +152,11 @@ FM_INLINE void attend_tile(fm_cache_type type, const int lines, attention_lines 
                            const attention_block *block) {
   score_row scores[8];
   float factors[16];
-  int vector = 0, vectors = (int)((block->count + 15) / 16);
+  int vector = (int)(block->first / 16), vectors = (int)((block->count + 15) / 16);
   for (; vector + FM_BESIDE(lines) <= vectors; vector += FM_BESIDE(lines))
     score_tile(type, lines, FM_BESIDE(lines), work, line, block, vector, scores);
   for (; vector < vectors; vector++) score_tile(type, lines, 1, work, line, block, vector, scores);
-  weigh_tile(lines, work, line, block->count, scores, factors);
+  weigh_tile(lines, work, line, block->first, block->count, scores, factors);
   size_t at = 0;
   for (; at + 16 * FM_BESIDE(lines) <= work->padded; at += 16 * FM_BESIDE(lines))
     value_tile(type, lines, FM_BESIDE(lines), work, line, block, at, scores, factors);
@@ -161,17 +164,20 @@ FM_INLINE void attend_tile(fm_cache_type type, const int lines, attention_lines 
     value_tile(type, lines, 1, work, line, block, at, scores, factors);
 }
 
-// Lines [line, end) over positions [position, position + count), position a multiple of 64.
+// Lines [line, end) over positions [position + first, position + count), position a multiple of 64.
 FM_INLINE void attend_block(fm_cache_type type, const fm_attention_cache *cache, size_t position,
-                            size_t count, attention_lines *work, size_t line, size_t end) {
+                            size_t first, size_t count, attention_lines *work, size_t line,
+                            size_t end) {
   attention_block block;
+  if (cache->positions) position %= cache->positions;
   block.bytes = fm_cache_block_bytes(type, work->dims);
   block.groups = fm_cache_groups(work->dims);
+  block.first = first;
   block.count = count;
   block.keys = (const uint8_t *)cache->keys + position / FM_CACHE_POSITIONS * block.bytes;
   block.values = (const uint8_t *)cache->values + position / FM_CACHE_POSITIONS * block.bytes;
   if (type == FM_CACHE_Q8)
-    for (size_t p = 0; p < count; p += 16)
+    for (size_t p = first / 16 * 16; p < count; p += 16)
       for (size_t g = 0; g < block.groups; g++)
         vf_store(&block.scales[g][p],
                  cache_key_scale(type, block.values + p / FM_CACHE_POSITIONS * block.bytes, g));
@@ -183,16 +189,16 @@ FM_INLINE void attend_block(fm_cache_type type, const fm_attention_cache *cache,
 
 #define FM_ATTEND(name, type)                                                               \
   static __attribute__((noinline)) void name(const fm_attention_cache *cache,               \
-                                             size_t position, size_t count,                 \
+                                             size_t position, size_t first, size_t count,   \
                                              attention_lines *work, size_t line, size_t end) { \
-    attend_block(type, cache, position, count, work, line, end);                            \
+    attend_block(type, cache, position, first, count, work, line, end);                     \
   }
 FM_ATTEND(attend_f16, FM_CACHE_F16)
 FM_ATTEND(attend_f32, FM_CACHE_F32)
 FM_ATTEND(attend_q8, FM_CACHE_Q8)
 
-typedef void (*attend_function)(const fm_attention_cache *, size_t, size_t, attention_lines *,
-                                size_t, size_t);
+typedef void (*attend_function)(const fm_attention_cache *, size_t, size_t, size_t,
+                                attention_lines *, size_t, size_t);
 
 static attention_lines start_lines(const fm_attention_cache *cache, const fm_attention_rows *rows,
                                    size_t row, size_t row_count, size_t head, size_t head_count,
@@ -215,6 +221,11 @@ static attention_lines start_lines(const fm_attention_cache *cache, const fm_att
   }
   memset(work.out, 0, work.lines * (work.padded + 16) * sizeof(float));
   for (size_t i = 0; i < work.lines + 16; i++) work.maximum[i] = -__builtin_inff();
+  // A sink is a score seen before all others, with a weight and no value.
+  for (size_t line = 0; rows->sinks && line < work.lines; line++) {
+    work.maximum[line] = rows->sinks[head + line % head_count];
+    work.totals[16 * line] = 1;
+  }
   return work;
 }
 
@@ -229,23 +240,35 @@ static void finish_lines(const attention_lines *work, const fm_attention_rows *r
   }
 }
 
-// Blocks that all rows see whole are shared by all lines; the rest is each row's own, up to the
-// last position it sees.
+// Positions [from, to) for one row's lines, block by block.
+static void attend_row(attend_function attend, const fm_attention_cache *cache, size_t from,
+                       size_t to, attention_lines *work, size_t line, size_t end) {
+  for (size_t p = from / FM_POSITIONS * FM_POSITIONS; p < to; p += FM_POSITIONS)
+    attend(cache, p, from > p ? from - p : 0, to - p < FM_POSITIONS ? to - p : FM_POSITIONS, work,
+           line, end);
+}
+
+// Blocks that all rows see whole are shared by all lines; what comes before and after is each row's
+// own, from the first position it sees and up to the last.
 static void attend_lines(attend_function attend, const fm_attention_cache *cache,
                          const fm_attention_rows *rows, size_t row, size_t row_count, size_t head,
                          size_t head_count, float *workspace) {
   attention_lines work =
       start_lines(cache, rows, row, row_count, head, head_count, workspace);
-  size_t first = rows->position + row + 1;
-  size_t shared = first / FM_POSITIONS * FM_POSITIONS;
-  for (size_t p = 0; p < shared; p += FM_POSITIONS)
-    attend(cache, p, FM_POSITIONS, &work, 0, work.lines);
+  size_t end = rows->position + row + 1, last = end + row_count - 1;
+  size_t window = rows->window ? rows->window : last;
+  size_t shared = fm_round_up(last > window ? last - window : 0, FM_POSITIONS);
+  size_t shared_end = end / FM_POSITIONS * FM_POSITIONS;
+  if (shared_end < shared) shared_end = shared;
+  for (size_t r = 0; shared && r < row_count; r++) {
+    size_t from = end + r > window ? end + r - window : 0;
+    attend_row(attend, cache, from, end + r < shared ? end + r : shared, &work, r * head_count,
+               (r + 1) * head_count);
+  }
+  for (size_t p = shared; p < shared_end; p += FM_POSITIONS)
+    attend(cache, p, 0, FM_POSITIONS, &work, 0, work.lines);
   for (size_t r = 0; r < row_count; r++)
-    for (size_t p = shared; p < first + r; p += FM_POSITIONS) {
-      size_t left = first + r - p;
-      attend(cache, p, left < FM_POSITIONS ? left : FM_POSITIONS, &work, r * head_count,
-             (r + 1) * head_count);
-    }
+    attend_row(attend, cache, shared_end, end + r, &work, r * head_count, (r + 1) * head_count);
   finish_lines(&work, rows, row, head, head_count);
 }
 

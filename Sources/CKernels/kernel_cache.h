@@ -78,6 +78,7 @@ FM_INLINE void cache_store_half(bool keys, fm_cache_type type, size_t dims, cons
 
 static void cache_store(const fm_attention_cache *cache, size_t position, const float *key,
                         const float *value) {
+  if (cache->positions) position %= cache->positions;
   size_t start = position / FM_CACHE_POSITIONS * fm_cache_block_bytes(cache->type, cache->head_dim);
   size_t lane = position % FM_CACHE_POSITIONS;
   uint8_t *keys = (uint8_t *)cache->keys + start, *values = (uint8_t *)cache->values + start;

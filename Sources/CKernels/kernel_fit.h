@@ -70,7 +70,8 @@ FM_INLINE void fit_symmetric(const float (*w)[16], size_t count, bool search, fl
     magnitude = vf_max(a, magnitude);
   }
   // q8 is symmetric in practice (-127...127) and takes the magnitude itself.
-  vf d = fit_f16(low == -8 ? vf_mul(extreme, vf_set1(1.0f / -8)) : vf_div(magnitude, vf_set1(127)));
+  const bool is_even = low == -127;
+  vf d = fit_f16(is_even ? vf_div(magnitude, vf_set1(127)) : vf_mul(extreme, vf_set1(1.0f / low)));
   vf error = fit_error(w, count, d, low, high);
   if (search) {
     vf start = d, score;
@@ -93,10 +94,13 @@ FM_INLINE void fit_symmetric(const float (*w)[16], size_t count, bool search, fl
   }
   vf_to_f16(fit->scale, d);
   vf_store(fit->error, error);
-  vf inverse = fit_inverse(d);
-  for (size_t k = 0; k < count; k++)
-    vf_store_u8(fit->codes[k],
-                vf_sub(fit_code(vf_load(w[k]), inverse, low, high), vf_set1(low == -8 ? -8 : -128)));
+  vf inverse = fit_inverse(d), greatest = vf_set1(0);
+  for (size_t k = 0; k < count; k++) {
+    vf v = vf_load(w[k]), code = fit_code(v, inverse, low, high);
+    greatest = vf_max(vf_abs(vf_sub(v, vf_mul(code, d))), greatest);
+    vf_store_u8(fit->codes[k], vf_sub(code, vf_set1(is_even ? -128 : low)));
+  }
+  vf_store(fit->greatest, greatest);
 }
 
 static void fit_q8(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
@@ -109,6 +113,18 @@ static void fit_q4(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, f
   static const float grid[] = {-8, -6.5f, -7, -7.5f, -8.5f, -9, -9.5f, -10, -11,
                                6.5f, 7, 7.5f, 8, 8.5f, 9};
   fit_symmetric(w, count, search, -8, 7, grid, sizeof grid / sizeof *grid, fit);
+}
+
+static void fit_q3(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
+  static const float grid[] = {-4, -3.25f, -3.5f, -3.75f, -4.25f, -4.5f, -4.75f, -5, -5.5f, -6,
+                               2.75f, 3, 3.25f, 3.5f, 4, 4.5f};
+  fit_symmetric(w, count, search, -4, 3, grid, sizeof grid / sizeof *grid, fit);
+}
+
+static void fit_q2(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
+  static const float grid[] = {-2, -1.4f, -1.6f, -1.8f, -2.2f, -2.5f, -2.75f, -3, -3.5f, -4,
+                               0.9f, 1.1f, 1.3f, 1.5f, 1.75f, 2, 2.5f};
+  fit_symmetric(w, count, search, -2, 1, grid, sizeof grid / sizeof *grid, fit);
 }
 
 typedef struct affine_sums { vf n, nn, w, wn; } affine_sums;
@@ -195,7 +211,75 @@ static void fit_q4a(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, 
     fit->bias[r] = fm_to_bf16(biases[r]);
   }
   vf_store(fit->error, best.error);
-  vf inverse = fit_inverse(best.scale);
-  for (size_t k = 0; k < count; k++)
-    vf_store_u8(fit->codes[k], fit_code(vf_sub(vf_load(w[k]), best.bias), inverse, 0, 15));
+  vf inverse = fit_inverse(best.scale), worst = vf_set1(0);
+  for (size_t k = 0; k < count; k++) {
+    vf v = vf_load(w[k]), n = fit_code(vf_sub(v, best.bias), inverse, 0, 15);
+    worst = vf_max(vf_abs(vf_sub(v, vf_add(vf_mul(n, best.scale), best.bias))), worst);
+    vf_store_u8(fit->codes[k], n);
+  }
+  vf_store(fit->greatest, worst);
+}
+
+// The magnitude of twice an e2m1 value nearest to x / d, 1/d being `inverse`: whole numbers up to 4,
+// even ones up to 8, and 12.
+FM_INLINE vf fit_fp4(vf v, vf inverse) {
+  vf x = vf_min(vf_abs(vf_mul(v, inverse)), vf_set1(12));
+  vf step = vf_select_less(x, vf_set1(4), vf_set1(1),
+                           vf_select_less(x, vf_set1(8), vf_set1(2), vf_set1(4)));
+  vf per_step = vf_select_less(x, vf_set1(4), vf_set1(1),
+                               vf_select_less(x, vf_set1(8), vf_set1(0.5f), vf_set1(0.25f)));
+  return vf_mul(fit_round(vf_mul(x, per_step)), step);
+}
+
+// Exponents 2 to 252: the scale's inverse and the greatest value are finite.
+static void fit_mxfp4(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search, fm_fit *fit) {
+  vf magnitude = vf_set1(0);
+  for (size_t k = 0; k < count; k++) magnitude = vf_max(vf_abs(vf_load(w[k])), magnitude);
+  float greatest[16], least_error[16];
+  vf_store(greatest, magnitude);
+  // The rule of the format's definition puts the greatest value between 4 and 8, where more than 6
+  // is clipped; the search also tries twice and half of that scale.
+  int32_t first[16], best[16];
+  for (int r = 0; r < 16; r++) first[r] = best[r] = (int32_t)(fm_bits(greatest[r]) >> 23) - 2;
+  vf inverse = vf_set1(0);
+  for (int attempt = 0; attempt < (search ? 3 : 1); attempt++) {
+    float scales[16], inverses[16], errors[16];
+    for (int r = 0; r < 16; r++) {
+      int32_t e = first[r] + (attempt == 1 ? 1 : attempt == 2 ? -1 : 0);
+      e = e < 2 ? 2 : e > 252 ? 252 : e;
+      scales[r] = fm_from_e8m0_half((uint8_t)e);
+      inverses[r] = fm_float((uint32_t)(255 - e) << 23);
+    }
+    vf d = vf_load(scales), error = vf_set1(0);
+    inverse = vf_load(inverses);
+    for (size_t k = 0; k < count; k++) {
+      vf v = vf_load(w[k]);
+      vf e = vf_sub(vf_abs(v), vf_mul(fit_fp4(v, inverse), d));
+      error = vf_add(error, vf_mul(e, e));
+    }
+    vf_store(errors, error);
+    for (int r = 0; r < 16; r++) {
+      int32_t e = first[r] + (attempt == 1 ? 1 : attempt == 2 ? -1 : 0);
+      if (attempt > 0 && !(errors[r] < least_error[r])) continue;
+      least_error[r] = errors[r];
+      best[r] = e < 2 ? 2 : e > 252 ? 252 : e;
+    }
+  }
+  float scales[16], inverses[16];
+  for (int r = 0; r < 16; r++) {
+    fit->scale[r] = (uint16_t)best[r];
+    fit->error[r] = least_error[r];
+    scales[r] = fm_from_e8m0_half((uint8_t)best[r]);
+    inverses[r] = fm_float((uint32_t)(255 - best[r]) << 23);
+  }
+  vf d = vf_load(scales), worst = vf_set1(0);
+  inverse = vf_load(inverses);
+  for (size_t k = 0; k < count; k++) {
+    vf v = vf_load(w[k]), q = fit_fp4(v, inverse);
+    worst = vf_max(vf_abs(vf_sub(vf_abs(v), vf_mul(q, d))), worst);
+    vf code = vf_select_less(vf_set1(10), q, vf_set1(7),
+                             vf_select_less(vf_set1(7), q, vf_set1(6), vf_min(q, vf_set1(5))));
+    vf_store_u8(fit->codes[k], vf_add(code, vf_select_less(v, vf_set1(0), vf_set1(8), vf_set1(0))));
+  }
+  vf_store(fit->greatest, worst);
 }

@@ -60,15 +60,21 @@ FM_INLINE void f32_tile_bf16(const int blocks, const int tokens, const uint8_t *
   }
 }
 
-// q8, q4, q4a: one group of columns; xs point at the group's first column, padded to its end.
+// q3, q2: the codes of a step of four columns, one a byte.
+FM_INLINE vi few_bits(fm_scheme scheme, const uint8_t *group, const int step) {
+  vi low = vi_bits(vi_load(group + step / 4 * FM_LINE_BYTES), step % 4 * 2, 0x03);
+  if (scheme == FM_Q2) return low;
+  vi high = vi_load(group + FM_Q2_GROUP_BYTES);
+  return vi_or(low, step < 2 ? vi_bits_up(high, 2 - step, 0x04) : vi_bits(high, step - 2, 0x04));
+}
+
+// All quantized schemes: one group of columns; xs point at the group's first column, padded to its end.
 FM_INLINE void f32_group(fm_scheme scheme, const int blocks, const int tokens, const uint8_t *base,
                          size_t bytes, size_t scales_bytes, size_t group,
                          const float *const *xs, vf (*acc)[FM_TILE_TOKENS]) {
   const int per_line = scheme == FM_Q8 ? 4 : 8;
-  const int lines = scheme == FM_Q4 ? 4 : 8;
-  const size_t group_bytes = scheme == FM_Q8   ? FM_Q8_GROUP_BYTES
-                             : scheme == FM_Q4 ? FM_Q4_GROUP_BYTES
-                                               : FM_Q4A_GROUP_BYTES;
+  const int lines = scheme == FM_Q8 || scheme == FM_Q4A ? 8 : 4;
+  const size_t group_bytes = scheme == FM_Q4A ? FM_Q4A_GROUP_BYTES : fm_group_bytes(scheme);
   const uint8_t *data[FM_MAX_BLOCKS];
   vf scale[FM_MAX_BLOCKS], bias[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
@@ -81,9 +87,31 @@ FM_INLINE void f32_group(fm_scheme scheme, const int blocks, const int tokens, c
       data[b] += FM_LINE_BYTES;
     } else {
       data[b] = block + scales_bytes + group * group_bytes;
-      scale[b] = vf_from_f16((const uint16_t *)block + 16 * group);
+      scale[b] = scheme == FM_MXFP4 ? vf_from_e8m0_half(block + 16 * group)
+                                    : vf_from_f16((const uint16_t *)block + 16 * group);
       bias[b] = vf_set1(0);
     }
+  }
+  if (scheme == FM_Q3 || scheme == FM_Q2) {
+#pragma clang loop unroll(full)
+    for (int step = 0; step < 8; step++) {
+      vi codes[FM_MAX_BLOCKS];
+      vf w[FM_MAX_BLOCKS];
+#pragma clang loop unroll(full)
+      for (int b = 0; b < blocks; b++) {
+        if (step % 4 == 0) FM_AHEAD(tokens, data[b] + step / 4 * FM_LINE_BYTES);
+        codes[b] = few_bits(scheme, data[b], step);
+      }
+#pragma clang loop unroll(full)
+      for (int c = 0; c < 4; c++) {
+#pragma clang loop unroll(full)
+        for (int b = 0; b < blocks; b++)
+          w[b] = vf_mul(vf_sub(vf_nibble(codes[b], 8 * c), vf_set1(scheme == FM_Q3 ? 4 : 2)),
+                        scale[b]);
+        FM_STEP(w, 4 * step + c)
+      }
+    }
+    return;
   }
   for (int line = 0; line < lines; line++) {
     vi packed[FM_MAX_BLOCKS];
@@ -102,6 +130,7 @@ FM_INLINE void f32_group(fm_scheme scheme, const int blocks, const int tokens, c
         // Every product here is exact in f32; q4a rounds once, in the addition of the bias.
         if (scheme == FM_Q8) w[b] = vf_mul(vf_signed_byte(packed[b], j), scale[b]);
         if (scheme == FM_Q4) w[b] = vf_mul(vf_nibble_minus_8(packed[b], shift), scale[b]);
+        if (scheme == FM_MXFP4) w[b] = vf_mul(vf_fp4(packed[b], shift), scale[b]);
         if (scheme == FM_Q4A) w[b] = vf_fma(vf_nibble(packed[b], shift), scale[b], bias[b]);
       }
       FM_STEP(w, line * per_line + j)
@@ -113,7 +142,7 @@ FM_INLINE void f32_tile_groups(fm_scheme scheme, const int blocks, const int tok
                                const uint8_t *base, size_t bytes, size_t columns,
                                const float *const *x, vf (*acc)[FM_TILE_TOKENS]) {
   const size_t width = scheme == FM_Q4A ? 64 : 32;
-  const size_t scales_bytes = fm_scales_bytes(fm_padded_columns(scheme, columns));
+  const size_t scales_bytes = fm_scales_bytes(scheme, fm_padded_columns(scheme, columns));
   const float *xs[FM_TILE_TOKENS];
   for (int t = 0; t < tokens; t++) xs[t] = x[t];
   size_t group = 0;
@@ -193,6 +222,9 @@ FM_MATMUL(matmul_f32_bf16, f32_tile, FM_BF16, f32_call)
 FM_MATMUL(matmul_f32_q8, f32_tile, FM_Q8, f32_call)
 FM_MATMUL(matmul_f32_q4, f32_tile, FM_Q4, f32_call)
 FM_MATMUL(matmul_f32_q4a, f32_tile, FM_Q4A, f32_call)
+FM_MATMUL(matmul_f32_mxfp4, f32_tile, FM_MXFP4, f32_call)
+FM_MATMUL(matmul_f32_q3, f32_tile, FM_Q3, f32_call)
+FM_MATMUL(matmul_f32_q2, f32_tile, FM_Q2, f32_call)
 
 static void matmul_f32(const fm_matrix *w, size_t block_begin, size_t block_end, const float *x,
                        size_t ldx, size_t m, float *y, size_t ldy) {
@@ -204,5 +236,8 @@ static void matmul_f32(const fm_matrix *w, size_t block_begin, size_t block_end,
     case FM_Q8: matmul_f32_q8(&call, block_begin, block_end, m); break;
     case FM_Q4: matmul_f32_q4(&call, block_begin, block_end, m); break;
     case FM_Q4A: matmul_f32_q4a(&call, block_begin, block_end, m); break;
+    case FM_MXFP4: matmul_f32_mxfp4(&call, block_begin, block_end, m); break;
+    case FM_Q3: matmul_f32_q3(&call, block_begin, block_end, m); break;
+    case FM_Q2: matmul_f32_q2(&call, block_begin, block_end, m); break;
   }
 }

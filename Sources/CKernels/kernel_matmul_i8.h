@@ -23,10 +23,12 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
 #pragma clang loop unroll(full)
   for (int t = 0; t < tokens; t++) {
     int32_t sum = sums[(size_t)t * group_stride];
-    init[t] = scheme == FM_Q4 ? -8 * sum : 0;
+    init[t] = scheme == FM_Q8 ? 0 : -fm_code_zero(scheme) * sum;
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++)
-      dot[b][t] = scheme == FM_Q8 ? vdot_bytes_start(sum) : vdot_start(init[t]);
+      dot[b][t] = scheme == FM_Q8      ? vdot_bytes_start(sum)
+                  : scheme == FM_MXFP4 ? vdot_fp4_start(sum)
+                                       : vdot_start(init[t]);
   }
   const int lines = scheme == FM_Q8 ? 8 : 4;
 #pragma clang loop unroll(full)
@@ -34,9 +36,18 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
     vi first[FM_MAX_BLOCKS], second[FM_MAX_BLOCKS];
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
+      if (scheme == FM_Q3 || scheme == FM_Q2) {
+        first[b] = few_bits(scheme, data[b], 2 * line);
+        second[b] = few_bits(scheme, data[b], 2 * line + 1);
+        continue;
+      }
       vi packed = vi_load(data[b] + line * FM_LINE_BYTES);
       first[b] = scheme == FM_Q8 ? vi_bytes(packed) : vi_low_nibbles(packed);
       second[b] = scheme == FM_Q8 ? packed : vi_high_nibbles(packed);
+      if (scheme == FM_MXFP4) {
+        first[b] = vi_fp4(first[b]);
+        second[b] = vi_fp4(second[b]);
+      }
     }
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) {
@@ -47,6 +58,9 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
       for (int b = 0; b < blocks; b++) {
         if (scheme == FM_Q8) {
           dot[b][t] = vdot_bytes(dot[b][t], first[b], four[0]);
+        } else if (scheme == FM_MXFP4) {
+          dot[b][t] = vdot_fp4(dot[b][t], first[b], four[0]);
+          dot[b][t] = vdot_fp4(dot[b][t], second[b], four[1]);
         } else {
           dot[b][t] = vdot_nibbles(dot[b][t], first[b], four[0]);
           dot[b][t] = vdot_nibbles(dot[b][t], second[b], four[1]);
@@ -60,7 +74,9 @@ FM_INLINE void i8_group(fm_scheme scheme, const int blocks, const int tokens,
     vf offset = vf_set1(scale * (float)sums[(size_t)t * group_stride]);
 #pragma clang loop unroll(full)
     for (int b = 0; b < blocks; b++) {
-      vf whole = scheme == FM_Q8 ? vdot_bytes_end(dot[b][t]) : vdot_nibbles_end(dot[b][t], init[t]);
+      vf whole = scheme == FM_Q8      ? vdot_bytes_end(dot[b][t])
+                 : scheme == FM_MXFP4 ? vdot_fp4_end(dot[b][t])
+                                      : vdot_nibbles_end(dot[b][t], init[t]);
       acc[b][t] = vf_fma(whole, vf_mul(weight_scale[b], vf_set1(scale)), acc[b][t]);
       if (scheme == FM_Q4A) acc[b][t] = vf_fma(weight_bias[b], offset, acc[b][t]);
     }
@@ -88,7 +104,7 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
 #pragma clang loop unroll(full)
   for (int b = 0; b < blocks; b++) {
     data[b] = base + (size_t)b * call->block_bytes;
-    if (scheme != FM_Q4A) data[b] += fm_scales_bytes(columns);
+    if (scheme != FM_Q4A) data[b] += fm_scales_bytes(scheme, columns);
 #pragma clang loop unroll(full)
     for (int t = 0; t < tokens; t++) acc[b][t] = vf_set1(0);
   }
@@ -96,9 +112,8 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
   // One block is one stream.  More are followed by as many, which are asked for in their order.
   const uint8_t *ahead =
       base + (blocks == 1 ? FM_PREFETCH_BYTES : (size_t)blocks * call->block_bytes);
-  const size_t step = (size_t)blocks * (scheme == FM_Q4A  ? FM_Q4A_GROUP_BYTES
-                                        : scheme == FM_Q8 ? FM_Q8_GROUP_BYTES + 32
-                                                          : FM_Q4_GROUP_BYTES + 32);
+  const size_t step = (size_t)blocks * (scheme == FM_Q4A ? FM_Q4A_GROUP_BYTES
+                                        : fm_group_bytes(scheme) + fm_group_scale_bytes(scheme));
   for (size_t group = 0; group < groups; group++) {
     if (streams) {
       prefetch_bytes(ahead, step);
@@ -113,7 +128,8 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
         data[b] += FM_LINE_BYTES;
       } else {
         const uint8_t *at = base + (size_t)b * call->block_bytes;
-        scale[b] = vf_from_f16((const uint16_t *)at + 16 * group);
+        scale[b] = scheme == FM_MXFP4 ? vf_from_e8m0_half(at + 16 * group)
+                                      : vf_from_f16((const uint16_t *)at + 16 * group);
         bias[b] = scale[b];
       }
     }
@@ -123,7 +139,7 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
                bias, acc);
 #pragma clang loop unroll(full)
       for (int b = 0; b < blocks; b++)
-        data[b] += scheme == FM_Q8 ? FM_Q8_GROUP_BYTES : FM_Q4_GROUP_BYTES;
+        data[b] += fm_group_bytes(scheme);
       values += 32;
       scales++;
       sums++;
@@ -175,6 +191,9 @@ FM_INLINE void i8_tile(fm_scheme scheme, const int blocks, const int tokens, con
 FM_MATMUL_I8(matmul_i8_q8, FM_Q8)
 FM_MATMUL_I8(matmul_i8_q4, FM_Q4)
 FM_MATMUL_I8(matmul_i8_q4a, FM_Q4A)
+FM_MATMUL_I8(matmul_i8_mxfp4, FM_MXFP4)
+FM_MATMUL_I8(matmul_i8_q3, FM_Q3)
+FM_MATMUL_I8(matmul_i8_q2, FM_Q2)
 
 static void matmul_i8(const fm_matrix *w, size_t block_begin, size_t block_end,
                       const fm_activations *a, size_t m, float *y, size_t ldy) {
@@ -183,6 +202,9 @@ static void matmul_i8(const fm_matrix *w, size_t block_begin, size_t block_end,
     case FM_Q8: matmul_i8_q8(&call, block_begin, block_end, m); break;
     case FM_Q4: matmul_i8_q4(&call, block_begin, block_end, m); break;
     case FM_Q4A: matmul_i8_q4a(&call, block_begin, block_end, m); break;
+    case FM_MXFP4: matmul_i8_mxfp4(&call, block_begin, block_end, m); break;
+    case FM_Q3: matmul_i8_q3(&call, block_begin, block_end, m); break;
+    case FM_Q2: matmul_i8_q2(&call, block_begin, block_end, m); break;
     default: break;
   }
 }

@@ -73,6 +73,24 @@ static void rms_norm(const float *x, const float *weight, size_t n, float epsilo
   }
 }
 
+static void layer_norm(const float *x, const float *weight, const float *bias, size_t n,
+                       float epsilon, float *y) {
+  vf sum = vf_set1(0), squares = vf_set1(0);
+  FM_RUNS(n) sum = vf_add(sum, load_run(x + i, count, 0));
+  float mean = vf_sum(sum) / (float)n;
+  vf shift = vf_set1(mean);
+  FM_RUNS(n) {
+    vf v = vf_sub(load_run(x + i, count, mean), shift);
+    squares = vf_fma(v, v, squares);
+  }
+  vf scale = vf_set1(1.0f / __builtin_sqrtf(vf_sum(squares) / (float)n + epsilon));
+  FM_RUNS(n) {
+    vf v = vf_mul(vf_sub(load_run(x + i, count, 0), shift), scale);
+    store_run(y + i, vf_fma(v, load_run(weight + i, count, 0), load_run(bias + i, count, 0)),
+              count);
+  }
+}
+
 static void rope(float *x, const float *cosine, const float *sine, size_t n) {
   size_t half = n / 2;
   FM_RUNS(half) {
@@ -80,6 +98,14 @@ static void rope(float *x, const float *cosine, const float *sine, size_t n) {
     vf c = load_run(cosine + i, count, 0), s = load_run(sine + i, count, 0);
     store_run(x + i, vf_sub(vf_mul(a, c), vf_mul(b, s)), count);
     store_run(x + half + i, vf_fma(a, s, vf_mul(b, c)), count);
+  }
+}
+
+static void rope_pairs(float *x, const float *cosine, const float *sine, size_t n) {
+  for (size_t i = 0; i < n / 2; i++) {
+    float a = x[2 * i], b = x[2 * i + 1];
+    x[2 * i] = a * cosine[i] - b * sine[i];
+    x[2 * i + 1] = a * sine[i] + b * cosine[i];
   }
 }
 
@@ -98,6 +124,14 @@ static void softmax(float *x, size_t n) {
   FM_RUNS(n) store_run(x + i, vf_mul(load_run(x + i, count, 0), scale), count);
 }
 
+FM_INLINE vf vf_sigmoid(vf x) {
+  return vf_div(vf_set1(1), vf_add(vf_set1(1), vf_exp(vf_sub(vf_set1(0), x))));
+}
+
+static void sigmoid(float *x, size_t n) {
+  FM_RUNS(n) store_run(x + i, vf_sigmoid(load_run(x + i, count, 0)), count);
+}
+
 static void swiglu(const float *gate_up, size_t ld, size_t m, size_t inner, float *h,
                    size_t ldh) {
   for (size_t t = 0; t < m; t++)
@@ -106,6 +140,23 @@ static void swiglu(const float *gate_up, size_t ld, size_t m, size_t inner, floa
       vf gate = load_run(pair, count, 0), up = load_run(pair + 16, count, 0);
       vf denominator = vf_add(vf_set1(1), vf_exp(vf_sub(vf_set1(0), gate)));
       store_run(h + t * ldh + i, vf_mul(vf_div(gate, denominator), up), count);
+    }
+}
+
+static void swiglu_clamped(const float *gate_up, size_t ld, size_t m, size_t inner,
+                           const float *gate_bias, const float *up_bias, float alpha, float limit,
+                           float *h, size_t ldh) {
+  // The bound first: the second operand is what comes out where one of them is NaN.
+  vf most = vf_set1(limit), least = vf_set1(-limit);
+  for (size_t t = 0; t < m; t++)
+    FM_RUNS(inner) {
+      const float *pair = gate_up + t * ld + 2 * i;
+      vf gate = vf_add(load_run(pair, count, 0), load_run(gate_bias + i, count, 0));
+      vf up = vf_add(load_run(pair + 16, count, 0), load_run(up_bias + i, count, 0));
+      gate = vf_min(most, gate);
+      up = vf_max(least, vf_min(most, up));
+      vf open = vf_mul(gate, vf_sigmoid(vf_mul(vf_set1(alpha), gate)));
+      store_run(h + t * ldh + i, vf_mul(open, vf_add(up, vf_set1(1))), count);
     }
 }
 

@@ -28,9 +28,9 @@ FM_INLINE void FM_TILES(unpack)(fm_scheme scheme, const uint8_t *block, size_t s
       piece->bias[i] = vf_from_bf16((const uint16_t *)at + 16);
       lines = at + FM_LINE_BYTES + group % 2 * FM_Q4_GROUP_BYTES;
     } else {
-      piece->scale[i] = vf_from_f16((const uint16_t *)block + 16 * group);
-      lines = block + scales_bytes +
-              group * (scheme == FM_Q8 ? FM_Q8_GROUP_BYTES : FM_Q4_GROUP_BYTES);
+      piece->scale[i] = scheme == FM_MXFP4 ? vf_from_e8m0_half(block + 16 * group)
+                                           : vf_from_f16((const uint16_t *)block + 16 * group);
+      lines = block + scales_bytes + group * fm_group_bytes(scheme);
     }
     vi *to = piece->lines + 8 * i;
     if (scheme == FM_Q8) {
@@ -38,11 +38,21 @@ FM_INLINE void FM_TILES(unpack)(fm_scheme scheme, const uint8_t *block, size_t s
         to[line] = vi_flip_bytes(vi_load(lines + line * FM_LINE_BYTES));
       continue;
     }
+    if (scheme == FM_Q3 || scheme == FM_Q2) {
+#pragma clang loop unroll(full)
+      for (int step = 0; step < 8; step++)
+        to[step] = vi_minus(few_bits(scheme, lines, step), scheme == FM_Q3 ? 4 : 2);
+      continue;
+    }
     for (int line = 0; line < 4; line++) {
       vi packed = vi_load(lines + line * FM_LINE_BYTES);
       vi low = vi_low_nibbles(packed), high = vi_high_nibbles(packed);
-      to[2 * line] = scheme == FM_Q4 ? vi_minus_8(low) : low;
-      to[2 * line + 1] = scheme == FM_Q4 ? vi_minus_8(high) : high;
+      to[2 * line] = scheme == FM_Q4      ? vi_minus(low, 8)
+                     : scheme == FM_MXFP4 ? vi_fp4_signed(low)
+                                          : low;
+      to[2 * line + 1] = scheme == FM_Q4      ? vi_minus(high, 8)
+                         : scheme == FM_MXFP4 ? vi_fp4_signed(high)
+                                              : high;
     }
   }
 }
@@ -134,7 +144,7 @@ FM_TILE_FUNCTION void FM_TILES(run)(FM_TILE_STATE, fm_scheme scheme, const bool 
   static __attribute__((noinline)) void name(const i8_call *call, size_t block, size_t end,      \
                                              size_t m) {                                         \
     const size_t columns = fm_padded_columns(scheme, call->w->columns);                          \
-    const size_t scales_bytes = fm_scales_bytes(columns), groups = columns / 32;                 \
+    const size_t scales_bytes = fm_scales_bytes(scheme, columns), groups = columns / 32;         \
     const size_t full = m / 16 * 16;                                                             \
     FM_TILE_DECLARE;                                                                             \
     fm_tile_config all = fm_group_tiles(16), rest = fm_group_tiles(m - full);                    \
@@ -159,6 +169,9 @@ FM_TILE_FUNCTION void FM_TILES(run)(FM_TILE_STATE, fm_scheme scheme, const bool 
 FM_MATMUL_TILES(FM_TILES(q8), FM_Q8)
 FM_MATMUL_TILES(FM_TILES(q4), FM_Q4)
 FM_MATMUL_TILES(FM_TILES(q4a), FM_Q4A)
+FM_MATMUL_TILES(FM_TILES(mxfp4), FM_MXFP4)
+FM_MATMUL_TILES(FM_TILES(q3), FM_Q3)
+FM_MATMUL_TILES(FM_TILES(q2), FM_Q2)
 
 static void FM_TILES(matmul_i8)(const fm_matrix *w, size_t block_begin, size_t block_end,
                                 const fm_activations *a, size_t m, float *y, size_t ldy) {
@@ -168,6 +181,9 @@ static void FM_TILES(matmul_i8)(const fm_matrix *w, size_t block_begin, size_t b
     case FM_Q8: FM_TILES(q8)(&call, block_begin, block_end, m); break;
     case FM_Q4: FM_TILES(q4)(&call, block_begin, block_end, m); break;
     case FM_Q4A: FM_TILES(q4a)(&call, block_begin, block_end, m); break;
+    case FM_MXFP4: FM_TILES(mxfp4)(&call, block_begin, block_end, m); break;
+    case FM_Q3: FM_TILES(q3)(&call, block_begin, block_end, m); break;
+    case FM_Q2: FM_TILES(q2)(&call, block_begin, block_end, m); break;
     default: break;
   }
 }

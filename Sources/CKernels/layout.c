@@ -5,7 +5,7 @@ size_t fm_padded_columns(fm_scheme scheme, size_t columns) {
   switch (scheme) {
     case FM_F32: return columns;
     case FM_F16: case FM_BF16: return fm_round_up(columns, 2);
-    case FM_Q8: case FM_Q4: return fm_round_up(columns, 32);
+    case FM_Q8: case FM_Q4: case FM_MXFP4: case FM_Q3: case FM_Q2: return fm_round_up(columns, 32);
     case FM_Q4A: return fm_round_up(columns, 64);
   }
   return columns;
@@ -16,8 +16,8 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns) {
   switch (scheme) {
     case FM_F32: return padded * FM_LINE_BYTES;
     case FM_F16: case FM_BF16: return padded / 2 * FM_LINE_BYTES;
-    case FM_Q8: return fm_scales_bytes(padded) + padded / 32 * FM_Q8_GROUP_BYTES;
-    case FM_Q4: return fm_scales_bytes(padded) + padded / 32 * FM_Q4_GROUP_BYTES;
+    case FM_Q8: case FM_Q4: case FM_MXFP4: case FM_Q3: case FM_Q2:
+      return fm_scales_bytes(scheme, padded) + padded / 32 * fm_group_bytes(scheme);
     case FM_Q4A: return padded / 64 * FM_Q4A_GROUP_BYTES;
   }
   return 0;
@@ -39,4 +39,14 @@ size_t fm_attention_workspace_bytes(size_t head_dim) {
   size_t line = fm_round_up(head_dim, 16) + 16 + 1;
   size_t queries = (FM_WORK_LINES + 16) * head_dim;
   return fm_round_up((FM_WORK_LINES * line + 16 + queries) * sizeof(float), FM_LINE_BYTES);
+}
+
+size_t fm_latent_padded(size_t latent) { return fm_round_up(latent, FM_CACHE_GROUP); }
+
+size_t fm_latent_width(size_t latent, size_t rope) {
+  return fm_latent_padded(latent) + fm_round_up(rope, FM_CACHE_GROUP);
+}
+
+size_t fm_latent_workspace_bytes(size_t lines) {
+  return fm_round_up(17 * lines * sizeof(float), FM_LINE_BYTES);
 }

@@ -6,10 +6,11 @@
 
 // Sixteen rows' quantization of one group of columns.
 typedef struct fm_fit {
-  uint16_t scale[FM_BLOCK_ROWS];  // f16 (q8, q4) or bf16 (q4a)
+  uint16_t scale[FM_BLOCK_ROWS];  // f16 (q8, q4, q3, q2), bf16 (q4a) or e8m0 in the low byte (mxfp4)
   uint16_t bias[FM_BLOCK_ROWS];   // bf16, q4a only
   float error[FM_BLOCK_ROWS];     // sum of squared errors of the row
-  uint8_t codes[64][FM_BLOCK_ROWS];  // as stored: q + 128, q + 8, or n
+  float greatest[FM_BLOCK_ROWS];  // greatest magnitude of an error of the row
+  uint8_t codes[64][FM_BLOCK_ROWS];  // as stored: q + 128, 8, 4 or 2, n, or e2m1
 } fm_fit;
 
 // Fits `count` columns w[k][r] of sixteen rows.  Written without fused operations and with
@@ -22,7 +23,7 @@ typedef void (*fm_i8_function)(const fm_matrix *w, size_t block_begin, size_t bl
 
 typedef struct fm_level_functions {
   fm_kernels kernels;
-  fm_fit_function fit_q8, fit_q4, fit_q4a;
+  fm_fit_function fit_q8, fit_q4, fit_q4a, fit_mxfp4, fit_q3, fit_q2;
   fm_i8_function emulated_tiles;
 } fm_level_functions;
 

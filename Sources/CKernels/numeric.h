@@ -45,6 +45,17 @@ static inline uint16_t fm_to_f16(float x) {
 
 static inline float fm_from_bf16(uint16_t h) { return fm_float((uint32_t)h << 16); }
 
+// 2^(e - 128): the scale of an MX block, halved to go with doubled codes.  Exact down to the
+// subnormals of e = 0 and 1; infinite for 255, which stands for NaN.
+static inline float fm_from_e8m0_half(uint8_t e) {
+  uint32_t u = (uint32_t)e << 23;
+  return fm_float(u > 0x00400000 ? u : 0x00400000) * 0.5f;
+}
+
+// Twice the values of e2m1's sixteen codes, which are whole numbers; minus zero is zero, as in GGML.
+static const float fm_doubled_e2m1[16] = {0,     1,  2,  3,  4,  6,  8,  12,
+                                          0, -1, -2, -3, -4, -6, -8, -12};
+
 static inline uint16_t fm_to_bf16(float x) {
   uint32_t u = fm_bits(x);
   if ((u & 0x7fffffff) > 0x7f800000) return (uint16_t)((u >> 16) | 0x40);

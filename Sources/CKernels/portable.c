@@ -18,6 +18,8 @@
 #define FM_I8_FEW_LIMIT 16
 #define FM_ATTENTION_LINES 2
 #define FM_ATTENTION_SUMS 2
+#define FM_LATENT_LINES 1
+#define FM_DELTA_PANELS 1
 
 // One rounding per operation whatever the compiler would fuse: results must not depend on how
 // an expression was compiled in two places.
@@ -29,6 +31,8 @@
 
 #include "kernel_cache.h"
 #include "kernel_attention.h"
+#include "kernel_latent.h"
+#include "kernel_delta.h"
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"

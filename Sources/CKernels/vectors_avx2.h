@@ -92,6 +92,12 @@ FM_INLINE __m256 bf16_half(const uint16_t *p) {
   return _mm256_castsi256_ps(_mm256_slli_epi32(wide, 16));
 }
 FM_INLINE vf vf_from_bf16(const uint16_t *p) { return (vf){bf16_half(p), bf16_half(p + 8)}; }
+FM_INLINE __m256 e8m0_half(const uint8_t *p) {
+  __m256i e = _mm256_cvtepu8_epi32(_mm_loadl_epi64((const __m128i *)p));
+  __m256i bits = _mm256_max_epi32(_mm256_slli_epi32(e, 23), _mm256_set1_epi32(0x00400000));
+  return _mm256_mul_ps(_mm256_castsi256_ps(bits), _mm256_set1_ps(0.5f));
+}
+FM_INLINE vf vf_from_e8m0_half(const uint8_t *p) { return (vf){e8m0_half(p), e8m0_half(p + 8)}; }
 FM_INLINE __m256 i8_half(const int8_t *p) {
   return _mm256_cvtepi32_ps(_mm256_cvtepi8_epi32(_mm_loadl_epi64((const __m128i *)p)));
 }
@@ -121,6 +127,16 @@ FM_INLINE vf vf_nibble_minus_8(vi line, int shift) {
   return (vf){_mm256_cvtepi32_ps(_mm256_sub_epi32(nibble_half(line.l, shift), eight)),
               _mm256_cvtepi32_ps(_mm256_sub_epi32(nibble_half(line.h, shift), eight))};
 }
+// Eight magnitudes are a table of one register; the sign is the nibble's bit 3.
+FM_INLINE __m256 fp4_half(__m256i line, int shift) {
+  __m256i code = _mm256_srli_epi32(line, shift);
+  __m256 magnitude = _mm256_permutevar8x32_ps(_mm256_loadu_ps(fm_doubled_e2m1), code);
+  __m256i sign = _mm256_slli_epi32(_mm256_srli_epi32(code, 3), 31);
+  return _mm256_or_ps(magnitude, _mm256_castsi256_ps(sign));
+}
+FM_INLINE vf vf_fp4(vi line, int shift) {
+  return (vf){fp4_half(line.l, shift), fp4_half(line.h, shift)};
+}
 FM_INLINE vi vi_flip_bytes(vi line) {
   __m256i flip = _mm256_set1_epi8((char)0x80);
   return (vi){_mm256_xor_si256(line.l, flip), _mm256_xor_si256(line.h, flip)};
@@ -138,10 +154,30 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return vi_low_nibbles((vi){_mm256_srli_epi16(line.l, 4), _mm256_srli_epi16(line.h, 4)});
 }
-FM_INLINE vi vi_minus_8(vi nibbles) {
-  __m256i eight = _mm256_set1_epi8(8);
-  return (vi){_mm256_sub_epi8(nibbles.l, eight), _mm256_sub_epi8(nibbles.h, eight)};
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  __m256i less = _mm256_set1_epi8((char)zero);
+  return (vi){_mm256_sub_epi8(codes.l, less), _mm256_sub_epi8(codes.h, less)};
 }
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  __m256i bits = _mm256_set1_epi8((char)mask);
+  return (vi){_mm256_and_si256(_mm256_srli_epi16(line.l, shift), bits),
+              _mm256_and_si256(_mm256_srli_epi16(line.h, shift), bits)};
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  __m256i bits = _mm256_set1_epi8((char)mask);
+  return (vi){_mm256_and_si256(_mm256_slli_epi16(line.l, shift), bits),
+              _mm256_and_si256(_mm256_slli_epi16(line.h, shift), bits)};
+}
+FM_INLINE vi vi_or(vi a, vi b) {
+  return (vi){_mm256_or_si256(a.l, b.l), _mm256_or_si256(a.h, b.h)};
+}
+FM_INLINE vi vi_fp4_signed(vi nibbles) {
+  const __m256i table =
+      _mm256_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12,
+                       0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+  return (vi){_mm256_shuffle_epi8(table, nibbles.l), _mm256_shuffle_epi8(table, nibbles.h)};
+}
+FM_INLINE vi vi_fp4(vi nibbles) { return vi_fp4_signed(nibbles); }
 FM_INLINE vf vf_from_i32(const int32_t *p) {
   return (vf){_mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)p)),
               _mm256_cvtepi32_ps(_mm256_loadu_si256((const __m256i *)(p + 8)))};
@@ -180,6 +216,20 @@ FM_INLINE vdot vdot_bytes(vdot sum, vi weights, int32_t four) {
 FM_INLINE vf vdot_bytes_end(vdot sum) {
   return (vf){_mm256_cvtepi32_ps(sum.l), _mm256_cvtepi32_ps(sum.h)};
 }
+// |w| times a with w's sign, in 16-bit sums: a group adds eight pairs of at most 2 * 12 * 127 = 3048,
+// 24384 in all.  Unsigned codes would reach twice that.
+FM_INLINE vdot vdot_fp4_start(int32_t activation_sum) {
+  (void)activation_sum;
+  return (vdot){_mm256_setzero_si256(), _mm256_setzero_si256()};
+}
+FM_INLINE __m256i dot_fp4_half(__m256i sum, __m256i w, __m256i a) {
+  return _mm256_add_epi16(sum, _mm256_maddubs_epi16(_mm256_abs_epi8(w), _mm256_sign_epi8(a, w)));
+}
+FM_INLINE vdot vdot_fp4(vdot sum, vi weights, int32_t four) {
+  __m256i a = _mm256_set1_epi32(four);
+  return (vdot){dot_fp4_half(sum.l, weights.l, a), dot_fp4_half(sum.h, weights.h, a)};
+}
+FM_INLINE vf vdot_fp4_end(vdot sum) { return vdot_nibbles_end(sum, 0); }
 
 // Sixteen lanes as 16-bit integers in order; the pack works per 128-bit half.
 FM_INLINE __m256i to_words(vf x) {

@@ -53,6 +53,11 @@ FM_INLINE vf vf_from_bf16(const uint16_t *p) {
   __m512i wide = _mm512_cvtepu16_epi32(_mm256_loadu_si256((const __m256i *)p));
   return _mm512_castsi512_ps(_mm512_slli_epi32(wide, 16));
 }
+FM_INLINE vf vf_from_e8m0_half(const uint8_t *p) {
+  __m512i e = _mm512_cvtepu8_epi32(_mm_loadu_si128((const __m128i *)p));
+  __m512i bits = _mm512_max_epi32(_mm512_slli_epi32(e, 23), _mm512_set1_epi32(0x00400000));
+  return _mm512_mul_ps(_mm512_castsi512_ps(bits), _mm512_set1_ps(0.5f));
+}
 FM_INLINE vf vf_from_i8(const int8_t *p) {
   return _mm512_cvtepi32_ps(_mm512_cvtepi8_epi32(_mm_loadu_si128((const __m128i *)p)));
 }
@@ -71,6 +76,10 @@ FM_INLINE vf vf_nibble_minus_8(vi line, int shift) {
   const vf table = _mm512_setr_ps(-8, -7, -6, -5, -4, -3, -2, -1, 0, 1, 2, 3, 4, 5, 6, 7);
   return _mm512_permutexvar_ps(_mm512_srli_epi32(line, (unsigned)shift), table);
 }
+FM_INLINE vf vf_fp4(vi line, int shift) {
+  const vf table = _mm512_loadu_ps(fm_doubled_e2m1);
+  return _mm512_permutexvar_ps(_mm512_srli_epi32(line, (unsigned)shift), table);
+}
 FM_INLINE vi vi_flip_bytes(vi line) {
   return _mm512_xor_si512(line, _mm512_set1_epi8((char)0x80));
 }
@@ -85,7 +94,25 @@ FM_INLINE vi vi_low_nibbles(vi line) {
 FM_INLINE vi vi_high_nibbles(vi line) {
   return _mm512_and_si512(_mm512_srli_epi16(line, 4), _mm512_set1_epi8(0x0f));
 }
-FM_INLINE vi vi_minus_8(vi nibbles) { return _mm512_sub_epi8(nibbles, _mm512_set1_epi8(8)); }
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  return _mm512_sub_epi8(codes, _mm512_set1_epi8((char)zero));
+}
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  return _mm512_and_si512(_mm512_srli_epi16(line, (unsigned)shift), _mm512_set1_epi8((char)mask));
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  return _mm512_and_si512(_mm512_slli_epi16(line, (unsigned)shift), _mm512_set1_epi8((char)mask));
+}
+FM_INLINE vi vi_or(vi a, vi b) { return _mm512_or_si512(a, b); }
+FM_INLINE vi vi_fp4_signed(vi nibbles) {
+  const __m128i table = _mm_setr_epi8(0, 1, 2, 3, 4, 6, 8, 12, 0, -1, -2, -3, -4, -6, -8, -12);
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
+}
+// Unsigned for vpdpbusd: 12 more than the value.
+FM_INLINE vi vi_fp4(vi nibbles) {
+  const __m128i table = _mm_setr_epi8(12, 13, 14, 15, 16, 18, 20, 24, 12, 11, 10, 9, 8, 6, 4, 0);
+  return _mm512_shuffle_epi8(_mm512_broadcast_i32x4(table), nibbles);
+}
 FM_INLINE vf vf_from_i32(const int32_t *p) { return _mm512_cvtepi32_ps(_mm512_loadu_si512(p)); }
 FM_INLINE vdot vdot_start(int32_t init) { return _mm512_set1_epi32(init); }
 FM_INLINE vdot vdot_nibbles(vdot sum, vi weights, int32_t four) {
@@ -104,6 +131,13 @@ FM_INLINE vdot vdot_bytes(vdot sum, vi weights, int32_t four) {
   return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
 }
 FM_INLINE vf vdot_bytes_end(vdot sum) { return _mm512_cvtepi32_ps(sum); }
+FM_INLINE vdot vdot_fp4_start(int32_t activation_sum) {
+  return _mm512_set1_epi32(-12 * activation_sum);
+}
+FM_INLINE vdot vdot_fp4(vdot sum, vi weights, int32_t four) {
+  return _mm512_dpbusd_epi32(sum, weights, _mm512_set1_epi32(four));
+}
+FM_INLINE vf vdot_fp4_end(vdot sum) { return _mm512_cvtepi32_ps(sum); }
 
 FM_INLINE void vf_store_u8(uint8_t *p, vf x) {
   _mm_storeu_si128((__m128i *)p, _mm512_cvtepi32_epi8(_mm512_cvtps_epi32(x)));

@@ -77,6 +77,12 @@ FM_INLINE vf vf_from_bf16(const uint16_t *p) {
   FM_LANES r.v[i] = fm_from_bf16(p[i]);
   return r;
 }
+// e8m0 exponents, halved: 2^(p[i] - 128), the scale of doubled e2m1 codes.
+FM_INLINE vf vf_from_e8m0_half(const uint8_t *p) {
+  vf r;
+  FM_LANES r.v[i] = fm_from_e8m0_half(p[i]);
+  return r;
+}
 FM_INLINE vf vf_from_i8(const int8_t *p) { vf r; FM_LANES r.v[i] = (float)p[i]; return r; }
 
 FM_INLINE vi vi_load(const void *p) { vi r; memcpy(&r, p, sizeof r); return r; }
@@ -101,6 +107,12 @@ FM_INLINE vf vf_nibble_minus_8(vi line, int shift) {
   FM_LANES r.v[i] = (float)((int32_t)(line.v[i] >> shift & 15) - 8);
   return r;
 }
+// The doubled e2m1 value of the nibble at bit `shift`.
+FM_INLINE vf vf_fp4(vi line, int shift) {
+  vf r;
+  FM_LANES r.v[i] = fm_doubled_e2m1[line.v[i] >> shift & 15];
+  return r;
+}
 // Bytes stored as q + 128 become q.
 FM_INLINE vi vi_flip_bytes(vi line) { FM_LANES line.v[i] ^= 0x80808080; return line; }
 FM_INLINE vf vf_signed_byte(vi line, int byte) {
@@ -117,9 +129,35 @@ FM_INLINE vi vi_high_nibbles(vi line) {
   FM_LANES line.v[i] = line.v[i] >> 4 & 0x0f0f0f0f;
   return line;
 }
-// Nibbles n as signed bytes n - 8.
-FM_INLINE vi vi_minus_8(vi nibbles) {
-  FM_LANES nibbles.v[i] = ((nibbles.v[i] | 0x80808080) - 0x08080808) ^ 0x80808080;
+// Bytes of at most 15 as signed bytes n - zero, zero being at most 15.
+FM_INLINE vi vi_minus(vi codes, uint8_t zero) {
+  FM_LANES codes.v[i] = ((codes.v[i] | 0x80808080) - 0x01010101u * zero) ^ 0x80808080;
+  return codes;
+}
+// Every byte's bits from bit `shift` on down at bit 0, cut to `mask`; or moved up.
+FM_INLINE vi vi_bits(vi line, int shift, uint8_t mask) {
+  FM_LANES line.v[i] = line.v[i] >> shift & 0x01010101u * mask;
+  return line;
+}
+FM_INLINE vi vi_bits_up(vi line, int shift, uint8_t mask) {
+  FM_LANES line.v[i] = line.v[i] << shift & 0x01010101u * mask;
+  return line;
+}
+FM_INLINE vi vi_or(vi a, vi b) { FM_LANES a.v[i] |= b.v[i]; return a; }
+// Nibbles that are e2m1 codes as signed bytes of twice their value.
+FM_INLINE vi vi_fp4_signed(vi nibbles) {
+  uint8_t bytes[64];
+  memcpy(bytes, &nibbles, 64);
+  for (int i = 0; i < 64; i++) bytes[i] = (uint8_t)(int8_t)fm_doubled_e2m1[bytes[i] & 15];
+  memcpy(&nibbles, bytes, 64);
+  return nibbles;
+}
+// The same in the form that vdot_fp4 takes, here with 12 added; the start takes it away again.
+FM_INLINE vi vi_fp4(vi nibbles) {
+  uint8_t bytes[64];
+  memcpy(bytes, &nibbles, 64);
+  for (int i = 0; i < 64; i++) bytes[i] = (uint8_t)(fm_doubled_e2m1[bytes[i] & 15] + 12);
+  memcpy(&nibbles, bytes, 64);
   return nibbles;
 }
 FM_INLINE vf vf_from_i32(const int32_t *p) { vf r; FM_LANES r.v[i] = (float)p[i]; return r; }
@@ -143,6 +181,11 @@ FM_INLINE vdot vdot_bytes_start(int32_t activation_sum) {
 FM_INLINE vdot vdot_bytes(vdot sum, vi weights, int32_t four) {
   return vdot_nibbles(sum, weights, four);
 }
+FM_INLINE vdot vdot_fp4_start(int32_t activation_sum) { return vdot_start(-12 * activation_sum); }
+FM_INLINE vdot vdot_fp4(vdot sum, vi weights, int32_t four) {
+  return vdot_nibbles(sum, weights, four);
+}
+FM_INLINE vf vdot_fp4_end(vdot sum) { return vdot_bytes_end(sum); }
 
 // Lanes that hold whole numbers 0...255 as bytes.
 FM_INLINE void vf_store_u8(uint8_t *p, vf x) { FM_LANES p[i] = (uint8_t)(int32_t)x.v[i]; }

@@ -11,7 +11,7 @@ public final class Checkpoint: Sendable {
   }
 
   public let kind: Kind
-  /// The directory, or the `.gguf` file.
+  /// The directory, or the `.gguf` file, the first of several.
   public let path: String
   /// Paths of the weight files, absolute.
   public let files: [String]
@@ -36,8 +36,8 @@ public final class Checkpoint: Sendable {
     self.metadata = metadata
   }
 
-  /// Opens a Hugging Face directory, a `.gguf` file, or a directory that holds exactly one
-  /// `.gguf` file and no `config.json`.
+  /// Opens a Hugging Face directory, a `.gguf` file or any part of a split one, or a directory that
+  /// holds exactly one such model and no `config.json`.
   ///
   /// - Throws: `Failure` naming file, tensor or key, problem and remedy.
   public static func open(_ path: String) throws(Failure) -> Checkpoint {
@@ -48,11 +48,10 @@ public final class Checkpoint: Sendable {
         kind: .huggingFace, path: directory, weightFiles: found.files, tensors: found.tensors,
         config: found.config, metadata: found.metadata)
     case .gguf(let file):
-      let weights = try WeightFile(file)
-      let header = try GGUFHeader(weights)
+      let found = try GGUFShards(file)
       return Checkpoint(
-        kind: .gguf, path: file, weightFiles: [weights], tensors: header.tensors,
-        config: .object([:]), metadata: header.metadata)
+        kind: .gguf, path: found.files.first?.path ?? file, weightFiles: found.files,
+        tensors: found.tensors, config: .object([:]), metadata: found.metadata)
     }
   }
 

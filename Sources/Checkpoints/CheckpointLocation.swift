@@ -38,6 +38,7 @@ enum CheckpointLocation {
         .notFound, path, "neither config.json nor a .gguf file is in this directory",
         remedy: "Give a Hugging Face model directory or a .gguf file")
     default:
+      if let first = GGUFShards.firstPart(found) { return .gguf(file: path + "/" + first) }
       throw Failure(
         .usage, path, "this directory holds \(found.count) .gguf files",
         remedy: "Name one of them, for example \(path)/\(found[0])")

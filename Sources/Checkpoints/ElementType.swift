@@ -1,22 +1,22 @@
 /// How the numbers of a tensor are stored in a checkpoint.
 ///
-/// Plain types hold one element in a block.  The quantized types are GGML's: blocks of 32
-/// elements along the innermost dimension, a half-precision scale first.
+/// Plain types hold one element in a block.  The quantized types are GGML's, under its names: blocks of
+/// 32 or 256 elements along the innermost dimension.
 public enum ElementType: String, Sendable, CaseIterable {
   case f64, f32, f16, bf16
   case f8e4m3, f8e5m2
   case i64, i32, i16, i8
   case u64, u32, u16, u8
   case bool
-  /// Scale and 16 bytes; byte `i` holds elements `i` (low nibble) and `i + 16` (high), minus 8.
-  case q4_0
-  /// Scale and 32 signed bytes.
-  case q8_0
+  case q4_0, q4_1, q5_0, q5_1, q8_0
+  case q2_k, q3_k, q4_k, q5_k, q6_k
+  case iq4_nl, iq4_xs, mxfp4
 
-  /// Elements in one block: 1, or 32 for the quantized types.
+  /// Elements in one block: 1, or 32 or 256 for the quantized types.
   public var blockElements: Int {
     switch self {
-    case .q4_0, .q8_0: 32
+    case .q4_0, .q4_1, .q5_0, .q5_1, .q8_0, .iq4_nl, .mxfp4: 32
+    case .q2_k, .q3_k, .q4_k, .q5_k, .q6_k, .iq4_xs: 256
     default: 1
     }
   }
@@ -28,8 +28,18 @@ public enum ElementType: String, Sendable, CaseIterable {
     case .f32, .i32, .u32: 4
     case .f16, .bf16, .i16, .u16: 2
     case .f8e4m3, .f8e5m2, .i8, .u8, .bool: 1
-    case .q4_0: 18
+    case .q4_0, .iq4_nl: 18
+    case .q4_1: 20
+    case .q5_0: 22
+    case .q5_1: 24
     case .q8_0: 34
+    case .q2_k: 84
+    case .q3_k: 110
+    case .q4_k: 144
+    case .q5_k: 176
+    case .q6_k: 210
+    case .iq4_xs: 136
+    case .mxfp4: 17
     }
   }
 

@@ -46,7 +46,7 @@ import Testing
             queries: values.pointer + offset, out: out.pointer + offset, query_stride: stride,
             out_stride: stride, rows: min(together ?? rows, rows - row),
             heads: min(headsTogether ?? heads, heads - first), position: position + row,
-            scale: scale)
+            scale: scale, window: 0, sinks: nil)
           level.kernels.attention(&head, &part, workspace.pointer)
         }
       }

@@ -38,7 +38,7 @@ final class AttentionCache {
   var head: fm_attention_cache {
     fm_attention_cache(
       keys: keyBytes.pointer, values: valueBytes.pointer, type: fm_cache_type(rawValue: type),
-      head_dim: dimension)
+      head_dim: dimension, positions: 0)
   }
 
   func store(_ position: Int, key: [Float], value: [Float]) {

@@ -11,10 +11,35 @@ enum Level: UInt32, CaseIterable, Sendable {
 }
 
 enum Scheme: UInt32, CaseIterable, Sendable {
-  case f32, f16, bf16, q8, q4, q4a
+  case f32, f16, bf16, q8, q4, q4a, mxfp4, q3, q2
 
-  static let quantized: [Scheme] = [.q8, .q4, .q4a]
+  static let quantized: [Scheme] = [.q8, .q4, .q4a, .mxfp4, .q3, .q2]
   var value: fm_scheme { fm_scheme(rawValue: rawValue) }
+
+  /// What a byte of one code, or of two equal ones, stands for at scale 1.
+  func weight(ofCode code: UInt8) -> Int {
+    switch self {
+    case .q8: Int(code) - 128
+    case .mxfp4: [0, 1, 1, 2, 2, 3, 4, 6][Int(code & 7)] * (code & 8 == 0 ? 1 : -1)
+    case .q3: Int(code & 1) * 7 - 4
+    case .q2: Int(code & 3) - 2
+    default: Int(code & 15) - 8
+    }
+  }
+}
+
+extension Guarded<UInt8> {
+  /// Writes 1.0 as the scale of all 16 rows of a block's first groups.
+  func setScalesToOne(_ scheme: Scheme, groups: Int) {
+    for at in 0..<groups * 16 {
+      if scheme == .mxfp4 {
+        self[at] = 127
+      } else {
+        self[2 * at] = 0x00
+        self[2 * at + 1] = 0x3C
+      }
+    }
+  }
 }
 
 /// Memory that ends where an inaccessible page begins: one element read or written past the
@@ -89,6 +114,7 @@ struct PackedMatrix {
   let bytes: Guarded<UInt8>
   let values: [Float]
   let squaredError: Double
+  let greatestError: Float
 
   init(
     _ scheme: Scheme, rows: Int, columns: Int, source: [Float], search: Bool = false,
@@ -103,13 +129,16 @@ struct PackedMatrix {
     bytes = Guarded(blocks * blockBytes, filledWith: 0xAA)
     var values = [Float](repeating: .nan, count: rows * columns)
     var error = 0.0
+    var greatest: Float = 0
     let input = Guarded(source)
     for block in 0..<blocks {
       let valid = min(16, rows - 16 * block)
       let at = bytes.pointer + block * blockBytes
       let from = input.pointer + 16 * block * columns
-      error += fm_pack_block_at(
+      let packed = fm_pack_block_at(
         level?.value ?? fm_best_level(), scheme.value, from, columns, valid, columns, search, at)
+      error += packed.squares
+      greatest = max(greatest, packed.greatest)
       values.withUnsafeMutableBufferPointer {
         guard let base = $0.baseAddress else { return }
         fm_unpack_block(scheme.value, at, columns, valid, base + 16 * block * columns, columns)
@@ -117,6 +146,7 @@ struct PackedMatrix {
     }
     self.values = values
     squaredError = error
+    greatestError = greatest
   }
 
   init(_ scheme: Scheme, rows: Int, columns: Int, random: inout Random) {

@@ -79,14 +79,13 @@ import Testing
   @Test(arguments: Level.available)
   func extremesStayExact(level: Level) {
     let columns = 256
-    for (code, scheme) in [(UInt8(0), Scheme.q8), (255, .q8), (0x00, .q4), (0xFF, .q4)] {
+    for (code, scheme) in [
+      (UInt8(0), Scheme.q8), (255, .q8), (0x00, .q4), (0xFF, .q4), (0x77, .mxfp4), (0xFF, .mxfp4),
+      (0x00, .q3), (0xFF, .q3), (0x00, .q2), (0xFF, .q2),
+    ] {
       for activation in [Int8(127), -127] {
         let bytes = Guarded(fm_block_bytes(scheme.value, columns), filledWith: code)
-        let scales = columns / 32 * 32
-        for i in stride(from: 0, to: scales, by: 2) {
-          bytes[i] = 0x00
-          bytes[i + 1] = 0x3C  // 1.0
-        }
+        bytes.setScalesToOne(scheme, groups: columns / 32)
         var matrix = fm_matrix(
           data: UnsafePointer(bytes.pointer), rows: 16, columns: UInt32(columns),
           scheme: scheme.value)
@@ -99,7 +98,7 @@ import Testing
         var activations = a.pointers()
         let y = Guarded(16, filledWith: canary)
         level.kernels.matmul_i8(&matrix, 0, 1, &activations, 1, y.pointer, 16)
-        let weight = scheme == .q8 ? Int(code) - 128 : Int(code & 15) - 8
+        let weight = scheme.weight(ofCode: code)
         let expected = Float(weight * Int(activation) * columns)
         #expect(y.array.allSatisfy { $0 == expected }, "\(scheme) \(code) \(activation)")
       }

@@ -8,8 +8,8 @@ import Testing
       let padded = fm_padded_columns(scheme.value, columns)
       #expect(padded >= columns && fm_block_bytes(scheme.value, columns) % 64 == 0)
     }
-    // 4.5, 8.5, 16 and 32 bits per weight.
-    let bits = [32.0, 16, 16, 8.5, 4.5, 4.5]
+    // Scales included.
+    let bits = [32.0, 16, 16, 8.5, 4.5, 4.5, 4.25, 3.5, 2.5]
     let size = Double(fm_block_bytes(scheme.value, 2048)) * 8 / (16 * 2048)
     #expect(size == bits[Int(scheme.rawValue)])
   }
@@ -22,13 +22,15 @@ import Testing
         let w = PackedMatrix(
           scheme, rows: rows, columns: columns, source: random.normals(rows * columns),
           search: search)
-        var error = 0.0, power = 0.0
+        var error = 0.0, power = 0.0, greatest: Float = 0
         for (value, source) in zip(w.values, w.source) {
+          greatest = max(greatest, abs(value - source))
           error += Double(value - source) * Double(value - source)
           power += Double(source) * Double(source)
         }
         #expect(abs(error - w.squaredError) <= 1e-5 * error + 1e-12 * power)
-        let worst = [0, 3e-7, 2e-5, 1e-4, 0.02, 0.02][Int(scheme.rawValue)]
+        #expect(abs(greatest - w.greatestError) <= 1e-5 * greatest)
+        let worst = [0, 3e-7, 2e-5, 1e-4, 0.02, 0.02, 0.03, 0.08, 0.4][Int(scheme.rawValue)]
         #expect(error <= worst * power, "\(scheme) \(rows)x\(columns): \(error / power)")
         for row in 0..<rows {
           var matrix = w.matrix
@@ -95,7 +97,9 @@ import Testing
         searchSum += search.squaredError
       }
     }
-    #expect(searchSum < plainSum * (scheme == .q8 ? 0.99 : 0.92), "\(searchSum / plainSum)")
+    #expect(
+      searchSum < plainSum * (scheme == .q8 || scheme == .mxfp4 ? 0.99 : 0.92),
+      "\(searchSum / plainSum)")
   }
 
   /// Values that lie on a 4-bit grid come back exactly, as an import of quantized weights needs.
@@ -212,5 +216,59 @@ import Testing
     let codes: [Int] = Array(0..<16) + Array((0..<16).reversed())
     let expected: [Float] = codes.map { Float(16 - 2 * $0) }
     #expect(out.array == expected)
+  }
+
+  /// Every code at every scale: the format's own definition, computed in double precision.
+  @Test func mxfp4HoldsEveryCodeAndScale() {
+    let magnitudes = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    let columns = 16 * 32
+    var rows: [UInt8] = []
+    for row in 0..<16 {
+      for group in 0..<16 {
+        rows.append(UInt8(16 * row + group))
+        rows += (0..<16).map { UInt8($0) | UInt8(15 - $0) << 4 }
+      }
+    }
+    let block = Guarded(fm_block_bytes(FM_MXFP4, columns), filledWith: UInt8(0xEE))
+    fm_pack_block_mxfp4(rows, 17 * 16, 16, columns, block.pointer)
+    let out = Guarded(16 * columns, filledWith: canary)
+    fm_unpack_block(FM_MXFP4, block.pointer, columns, 16, out.pointer, columns)
+    for row in 0..<16 {
+      for column in 0..<columns {
+        let exponent = 16 * row + column / 32
+        guard exponent < 253 else { continue }
+        let code = column % 32 < 16 ? column % 16 : 15 - column % 16
+        let value =
+          magnitudes[code & 7] * Double(sign: .plus, exponent: exponent - 127, significand: 1)
+        #expect(out[row * columns + column] == Float(code < 8 ? value : -value))
+      }
+    }
+    // Scales first, one byte a row; then lines of 4 columns low and 4 high.
+    #expect(block[0] == 0 && block[1] == 16 && block[16] == 1)
+    #expect(Array(block.array[256..<260]) == [0x40, 0x51, 0x62, 0x73])
+  }
+
+  /// Values on the grid come back exactly, whatever the scale, and ties and limits round to nearest.
+  @Test func mxfp4FindsItsGridAndRoundsToNearest() {
+    let levels: [Float] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+    var random = Random(14)
+    var source: [Float] = []
+    for _ in 0..<16 * 4 {
+      let scale = Float(sign: .plus, exponent: random.int(-60...60), significand: 1)
+      var group = (0..<32).map { _ in levels[random.int(0...7)] * scale }
+      for at in group.indices where random.int(0...1) == 1 { group[at] = -group[at] }
+      group[random.int(0...31)] = 6 * scale
+      source += group
+    }
+    for search in [false, true] {
+      let w = PackedMatrix(.mxfp4, rows: 16, columns: 128, source: source, search: search)
+      #expect(w.values == source && w.squaredError == 0 && w.greatestError == 0)
+    }
+    let values = [6] + (0..<31).map { Float($0) * 0.19 }
+    let w = PackedMatrix(.mxfp4, rows: 1, columns: 32, source: values)
+    for (value, stored) in zip(values, w.values) {
+      let nearest = levels.map { abs($0 - value) }.min() ?? 0
+      #expect(abs(abs(stored - value) - nearest) < 1e-6, "\(value) became \(stored)")
+    }
   }
 }

@@ -53,13 +53,13 @@ import Testing
   @Test(arguments: Level.available)
   func extremesStayExact(level: Level) {
     let (columns, tokens) = (96, 32)
-    for (code, scheme) in [(UInt8(0), Scheme.q8), (255, .q8), (0x00, .q4), (0xFF, .q4)] {
+    for (code, scheme) in [
+      (UInt8(0), Scheme.q8), (255, .q8), (0x00, .q4), (0xFF, .q4), (0x77, .mxfp4), (0xFF, .mxfp4),
+      (0x00, .q3), (0xFF, .q3), (0x00, .q2), (0xFF, .q2),
+    ] {
       for activation in [Int8(127), -127] {
         let bytes = Guarded(fm_block_bytes(scheme.value, columns), filledWith: code)
-        for group in 0..<columns / 32 * 16 {
-          bytes[2 * group] = 0x00
-          bytes[2 * group + 1] = 0x3C  // 1.0
-        }
+        bytes.setScalesToOne(scheme, groups: columns / 32)
         var matrix = fm_matrix(
           data: UnsafePointer(bytes.pointer), rows: 16, columns: UInt32(columns),
           scheme: scheme.value)
@@ -72,7 +72,7 @@ import Testing
         var activations = a.pointers()
         let y = Guarded(tokens * 16, filledWith: canary)
         _ = fm_emulate_tiles_at(level.value, &matrix, 0, 1, &activations, tokens, y.pointer, 16)
-        let weight = scheme == .q8 ? Int(code) - 128 : Int(code & 15) - 8
+        let weight = scheme.weight(ofCode: code)
         let expected = Float(weight * Int(activation) * columns)
         #expect(y.array.allSatisfy { $0 == expected }, "\(scheme) \(code) \(activation)")
       }

@@ -63,8 +63,8 @@ enum HostileGGUF {
     ),
     ("alignment a string", pair("general.alignment", 8, G.string("32")), ["general.alignment"]),
     (
-      "split", pair("split.count", 2, littleEndian(UInt16(3))),
-      ["part 1", "split into 3", "--merge"]
+      "split without number", pair("split.count", 2, littleEndian(UInt16(3))),
+      ["split.no", "missing", "split of 3"]
     ),
     ("split a string", pair("split.count", 8, G.string("3")), ["split.count"]),
   ]
@@ -106,12 +106,11 @@ enum HostileGGUF {
 
   private static let types: [Case] =
     [
-      (3, "Q4_1"), (6, "Q5_0"), (10, "Q2_K"), (12, "Q4_K"), (14, "Q6_K"), (20, "IQ4_NL"),
-      (34, "TQ1_0"), (39, "MXFP4"),
+      (9, "Q8_1"), (16, "IQ2_XXS"), (19, "IQ1_S"), (21, "IQ3_S"), (34, "TQ1_0"), (40, "NVFP4"),
     ].map { number, name in
       (
         name, info("c", [256], number, 96),
-        ["tensor c", "\(name) is not supported yet", "safetensors"]
+        ["tensor c", "\(name) is not supported", "safetensors"]
       )
     } + [("type 99", info("c", [256], 99, 96), ["tensor c", "type 99"])]
 }

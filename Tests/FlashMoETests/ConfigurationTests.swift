@@ -22,7 +22,7 @@ import Testing
     let configuration = try read { _ in }
     #expect(configuration.experts.count == 12)
     #expect(configuration.experts.perToken == 4)
-    #expect(configuration.attention.queriesPerKeyValueHead == 2)
+    #expect(configuration.attentions.map(\.queriesPerKeyValueHead) == [2, 2, 2])
     #expect(configuration.sparseLayers == [0, 1, 2])
     #expect(configuration.endTokens == [378])
   }
@@ -39,7 +39,6 @@ import Testing
     let cases: [(String, JSONValue, String)] = [
       ("model_type", .string("gpt9"), "\"gpt9\" is not a known architecture"),
       ("hidden_act", .string("gelu"), "\"gelu\" is not supported"),
-      ("use_sliding_window", .bool(true), "sliding windows"),
       ("num_key_value_heads", .integer(3), "must divide"),
       ("num_experts_per_tok", .integer(13), "more than the 12 experts"),
       ("hidden_size", .integer(-4), "whole number"),
@@ -69,8 +68,8 @@ import Testing
       let config = try JSONValue.parse(bytes, subject: "config.json")
       let (family, configuration) = try ModelRegistry.read(config, subject: "config.json")
       if configuration.layerCount * configuration.experts.count < 10_000 {
-        _ = family.catalog(configuration, kind: .huggingFace)
-        _ = family.catalog(configuration, kind: .gguf)
+        _ = family.catalog(configuration, form: .published)
+        _ = family.catalog(configuration, form: CheckpointForm(kind: .gguf))
       }
       _ = Scratch.bytes(configuration, chunkLength: 2048, threadCount: 2)
     }

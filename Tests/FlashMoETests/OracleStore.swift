@@ -37,9 +37,11 @@ struct ExpectedTensors {
 
 /// Packs fixtures into stores that live as long as their directory.
 enum OracleStore {
-  /// Every Qwen3-MoE checkpoint among the fixtures.
+  /// Every checkpoint among the fixtures.
   static let fixtures: [String] =
-    ((try? FileSystem.list(Fixtures.path("oracle"))) ?? []).filter { $0.hasPrefix("qwen3_moe") }
+    ((try? FileSystem.list(Fixtures.path("oracle"))) ?? []).sorted()
+  /// The smallest set with one checkpoint of each family.
+  static let families: [String] = fixtures.filter { !$0.hasPrefix("qwen3_moe_") }
 
   /// Packs a checkpoint, in its transformers 5 spelling when asked.
   static func pack(

@@ -22,7 +22,7 @@ import Testing
   @Test func plainFrequencies() throws {
     let rope = try read(#"{"rope_theta": 10000}"#)
     check(rope.inverseFrequencies(), [1, 0.1, 0.01, 0.001])
-    #expect(rope.attentionFactor == 1)
+    #expect(rope.attentionFactor() == 1)
   }
 
   @Test func bothSpellingsAgree() throws {
@@ -47,7 +47,7 @@ import Testing
         0.00011180340516148135, 1.625862205401063e-05, 2.364354031669791e-06,
         3.438280202772148e-07,
       ])
-    #expect(abs(yarn.attentionFactor - 1.138629436111989) < 1e-6)
+    #expect(abs(yarn.attentionFactor() - 1.138629436111989) < 1e-6)
     let llama3 = try read(
       #"{"rope_theta": 1e4, "rope_scaling": {"rope_type": "llama3", "factor": 8.0, "low_freq_factor": 1.0, "high_freq_factor": 4.0, "original_max_position_embeddings": 64}}"#,
       dimension: 16)

@@ -25,6 +25,14 @@
 //                   high nibble = q[r][32g + 8i + 4 + c] + 8                  value = scale * q
 //   q4a     64      per group of 64 columns {bf16 scale[16], bf16 bias[16]}, then per group 8
 //                   lines, nibbles as in q4 but unsigned             value = scale * n + bias
+//   mxfp4   32      scales e8m0 [P/32][16], one byte each, padded to 64 bytes; then lines as in q4
+//                   with e2m1 codes: 0, 0.5, 1, 1.5, 2, 3, 4, 6, and bit 3 for the sign
+//                                                     value = 2^(scale - 127) * e2m1(code)
+//   q3      32      scales as in q4; then per group 2 lines of two bits and 1 line of the third:
+//                   step s = 0..7 of 4 columns: line s / 4, byte 4r+c, bits 2 (s % 4) and up hold
+//                   the low bits of q[r][32g + 4s + c] + 4, bit s of line 2 its high bit
+//                                                                       value = scale * q
+//   q2      32      the same without line 2, q + 2                      value = scale * q
 //
 // A line is 64 bytes: one AVX-512 register, two AVX2 registers, one row of an AMX B tile.
 // Blocks are multiples of 64 bytes and must start 64-byte aligned.
@@ -41,7 +49,8 @@
 #define FM_ACTIVATION_PADDING 64
 
 typedef enum fm_scheme {
-  FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5
+  FM_F32 = 0, FM_F16 = 1, FM_BF16 = 2, FM_Q8 = 3, FM_Q4 = 4, FM_Q4A = 5,
+  FM_MXFP4 = 6, FM_Q3 = 7, FM_Q2 = 8
 } fm_scheme;
 
 // Each level needs what the one before it needs, and more.
@@ -84,9 +93,12 @@ typedef struct fm_attention_cache {
   void *values;
   fm_cache_type type;
   size_t head_dim;  // at most FM_MAX_HEAD_DIM
+  // Positions of a ring, a multiple of 64: position p lies where p mod positions does.  0: no ring.
+  size_t positions;
 } fm_attention_cache;
 
-// Rows of queries at consecutive positions: row r sees positions 0 ... position + r.
+// Rows of queries at consecutive positions: row r sees positions up to position + r, the last
+// `window` of them where there is a window.
 typedef struct fm_attention_rows {
   const float *queries;  // [rows][query_stride], the heads of a row one after another
   float *out;            // [rows][out_stride], likewise
@@ -95,7 +107,50 @@ typedef struct fm_attention_rows {
   size_t heads;     // query heads that share the cache's head
   size_t position;  // of the first row
   float scale;
+  size_t window;       // 0: everything before
+  const float *sinks;  // [heads] scores that take part in the softmax and carry no value, or NULL
 } fm_attention_rows;
+
+// A compressed cache: for each position a latent vector and a rotated key that all heads share.
+// Both are padded with zeros to 32 numbers; a block of 16 positions lies as the values of a head of
+// `fm_latent_width` dimensions do (above): v[p][d], the latent first.
+#define FM_MAX_LATENT_WIDTH 2048
+
+typedef struct fm_latent_cache {
+  void *data;
+  fm_cache_type type;
+  size_t latent, rope;  // dimensions, unpadded
+} fm_latent_cache;
+
+// Lines of absorbed queries, a row's heads one after another; row r sees positions
+// 0 ... position + r.
+typedef struct fm_latent_rows {
+  const float *queries;  // [rows][heads][width], zero where the cache is padded
+  float *out;            // [rows][heads][padded latent]
+  size_t rows, heads;
+  size_t position;  // of the first row
+  float scale;
+} fm_latent_rows;
+
+// Rows of one value head at consecutive positions, for the gated delta rule.
+typedef struct fm_delta_rows {
+  const float *queries, *keys, *values;  // [rows][stride]; key_dim, key_dim, value_dim numbers
+  const float *decays, *rates;           // [rows][gate_stride]
+  float *out;                            // [rows][out_stride]
+  size_t stride, gate_stride, out_stride;
+  size_t rows, key_dim, value_dim;
+} fm_delta_rows;
+
+// A causal convolution of each channel with its own weights, then silu, in place.
+#define FM_MAX_TAPS 16
+typedef struct fm_convolution {
+  const float *weights;  // [channels][taps], the present row last
+  float *state;          // [taps - 1][channels]: the inputs before the first row; left as those
+                         // before the row after the last
+  float *values;         // [rows][stride]
+  size_t stride, rows, channels;
+  size_t taps;  // 1 ... FM_MAX_TAPS
+} fm_convolution;
 
 typedef struct fm_kernels {
   const char *name;
@@ -106,7 +161,7 @@ typedef struct fm_kernels {
   void (*matmul_f32)(const fm_matrix *w, size_t block_begin, size_t block_end,
                      const float *x, size_t ldx, size_t m, float *y, size_t ldy);
 
-  // The same with int8 activations; schemes q8, q4, q4a.  Integer dot products per group of
+  // The same with int8 activations; all schemes but floats.  Integer dot products per group of
   // 32 columns are exact; groups are added in ascending order in f32.
   void (*matmul_i8)(const fm_matrix *w, size_t block_begin, size_t block_end,
                     const fm_activations *a, size_t m, float *y, size_t ldy);
@@ -118,15 +173,30 @@ typedef struct fm_kernels {
   // y = x / sqrt(mean(x^2) + epsilon) * weight, n elements; y may be x.
   void (*rms_norm)(const float *x, const float *weight, size_t n, float epsilon, float *y);
 
+  // y = (x - mean) / sqrt(variance + epsilon) * weight + bias, n elements; y may be x.
+  void (*layer_norm)(const float *x, const float *weight, const float *bias, size_t n,
+                     float epsilon, float *y);
+
   // Rotates halves in place: (x[i], x[i+n/2]) by cosine[i], sine[i], i < n/2.
   void (*rope)(float *x, const float *cosine, const float *sine, size_t n);
+  // Rotates neighbours in place: (x[2i], x[2i+1]) by cosine[i], sine[i], i < n/2.
+  void (*rope_pairs)(float *x, const float *cosine, const float *sine, size_t n);
 
   // x = softmax(x) over n elements.
   void (*softmax)(float *x, size_t n);
 
+  // x = 1 / (1 + e^-x) over n elements.
+  void (*sigmoid)(float *x, size_t n);
+
   // gate_up rows hold alternating blocks of 16 gate and 16 up values ("blocked pairs");
   // h[t*ldh + i] = silu(gate_i) * up_i for i < inner; h[inner ..< ldh] is left alone.
   void (*swiglu)(const float *gate_up, size_t ld, size_t m, size_t inner, float *h, size_t ldh);
+
+  // The same rows, gate = min(gate + gate_bias, limit), up = clamp(up + up_bias, -limit, limit):
+  // h = gate * sigmoid(alpha * gate) * (up + 1).
+  void (*swiglu_clamped)(const float *gate_up, size_t ld, size_t m, size_t inner,
+                         const float *gate_bias, const float *up_bias, float alpha, float limit,
+                         float *h, size_t ldh);
 
   // out = softmax(scale * q.K) V for each row and head.  Positions are taken in ascending order in
   // blocks aligned to position 0, and what a row does not see is never an operand, so the result
@@ -138,6 +208,28 @@ typedef struct fm_kernels {
   // Stores one position's key and value, head_dim elements each.
   void (*cache_store)(const fm_attention_cache *cache, size_t position, const float *key,
                       const float *value);
+
+  // out = softmax(scale * q.K) L over the latent part L of a compressed cache, as attention does.
+  // `workspace` holds fm_latent_workspace_bytes(rows * heads) bytes, aligned to 64.
+  void (*latent_attention)(const fm_latent_cache *cache, const fm_latent_rows *rows,
+                           void *workspace);
+  // Stores one position: width numbers, zero where the cache is padded.
+  void (*latent_store)(const fm_latent_cache *cache, size_t position, const float *row);
+
+  // For each row, with S the head's state [key_dim][value_dim]:
+  //   S = decay * S;  S += key x (rate * (value - S^T key));  out = S^T query
+  // The state lies in panels of 16 value dimensions, [panel][key_dim][16]; only panels
+  // [panel_begin, panel_end) are touched.  The result does not depend on the panels or the rows a
+  // call covers.
+  void (*delta_rule)(float *state, const fm_delta_rows *rows, size_t panel_begin,
+                     size_t panel_end);
+  // Channels [begin, end); begin must be a multiple of 16.
+  void (*convolve)(const fm_convolution *convolution, size_t begin, size_t end);
+  // x = x / sqrt(sum(x^2) + epsilon) * scale
+  void (*l2_norm)(float *x, size_t n, float epsilon, float scale);
+  // x *= silu(gate); x *= sigmoid(gate)
+  void (*gate_silu)(float *x, const float *gate, size_t n);
+  void (*gate_sigmoid)(float *x, const float *gate, size_t n);
 
   // y[i] += a * x[i]
   void (*multiply_add)(float a, const float *x, size_t n, float *y);
@@ -158,15 +250,25 @@ size_t fm_block_bytes(fm_scheme scheme, size_t columns);
 // Bytes of 16 positions of one head's keys, and of its values.
 size_t fm_cache_block_bytes(fm_cache_type type, size_t head_dim);
 size_t fm_attention_workspace_bytes(size_t head_dim);
+// A latent vector's padded length, and that of a position of a compressed cache.
+size_t fm_latent_padded(size_t latent);
+size_t fm_latent_width(size_t latent, size_t rope);
+size_t fm_latent_workspace_bytes(size_t lines);
+
+// What packing changed.
+typedef struct fm_pack_error {
+  double squares;  // sum of squared errors
+  float greatest;  // greatest magnitude of an error
+} fm_pack_error;
 
 // Packs up to 16 rows of f32 (rows[r*ld + k]) into one block.  `search` looks for the scale
 // with the least squared error instead of taking the absolute maximum.
-// Returns the sum of squared errors over the valid rows and columns.
-double fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
+// Returns the errors over the valid rows and columns.
+fm_pack_error fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
                      size_t columns, bool search, void *block);
-// The same with one level's instructions; every level gives the same bytes.  Returns -1 and
-// writes nothing where the processor lacks the level.
-double fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+// The same with one level's instructions; every level gives the same bytes.  Returns a sum of -1
+// and writes nothing where the processor lacks the level.
+fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
                         size_t valid_rows, size_t columns, bool search, void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
@@ -174,11 +276,33 @@ void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t
 // One row of a blocked matrix as f32: what an embedding look-up needs.
 void fm_unpack_row(const fm_matrix *w, size_t row, float *out);
 
-// Rearranges GGUF Q4_0 / Q8_0 rows (row_stride bytes apart) into a q4 / q8 block, bit for bit.
+// Rearranges GGUF Q4_0 / Q8_0 / MXFP4 rows (row_stride bytes apart) into a q4 / q8 / mxfp4 block,
+// bit for bit.
 void fm_pack_block_q4_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
                         size_t columns, void *block);
 void fm_pack_block_q8_0(const uint8_t *rows, size_t row_stride, size_t valid_rows,
                         size_t columns, void *block);
+void fm_pack_block_mxfp4(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                         size_t columns, void *block);
+// The same for affine rows and q4a: per 64 columns scale and bias, then 32 bytes of which byte j
+// holds column 2j low and 2j + 1 high.  Scale and bias are bf16, or f32 (`wide`), then rounded.
+void fm_pack_block_affine(const uint8_t *rows, size_t row_stride, size_t valid_rows,
+                          size_t columns, bool wide, void *block);
+
+// Formats of rows that are unpacked before they are packed: GGML's blocks by its names, and affine
+// rows as above.  MXFP4: scale byte, then 16 bytes, byte j holding column j low and j + 16 high.
+typedef enum fm_row_format {
+  FM_ROW_Q4_0, FM_ROW_Q4_1, FM_ROW_Q5_0, FM_ROW_Q5_1, FM_ROW_Q8_0, FM_ROW_Q2_K, FM_ROW_Q3_K,
+  FM_ROW_Q4_K, FM_ROW_Q5_K, FM_ROW_Q6_K, FM_ROW_IQ4_NL, FM_ROW_IQ4_XS, FM_ROW_MXFP4,
+  FM_ROW_AFFINE_BF16, FM_ROW_AFFINE_F32
+} fm_row_format;
+
+// Columns and bytes of one block of a format.
+size_t fm_row_block_columns(fm_row_format format);
+size_t fm_row_block_bytes(fm_row_format format);
+// One row of whole blocks as f32.  Each value is computed in f32 in the order that GGML's reference
+// has, so the bits are the same.
+void fm_unpack_format(fm_row_format format, const uint8_t *row, size_t columns, float *out);
 
 // Widening conversions of n little-endian elements.
 void fm_widen_bf16(const uint16_t *x, size_t n, float *y);

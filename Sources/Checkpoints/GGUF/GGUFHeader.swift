@@ -7,6 +7,17 @@ import Support
 struct GGUFHeader {
   let metadata: JSONObject
   let tensors: [String: TensorDescription]
+  /// Set where the model is split into several files.
+  let split: Split?
+
+  /// Which part of a split model a file is.
+  struct Split: Equatable {
+    /// From 0.
+    var number: Int
+    var count: Int
+    /// Tensors of all parts, where the file says it.
+    var tensorCount: Int?
+  }
 
   static let magic = Array("GGUF".utf8)
   private static let maximumTensors = 1 << 20
@@ -16,7 +27,8 @@ struct GGUFHeader {
   private static let maximumRank = 4
   private static let maximumAlignment = 1 << 16
 
-  init(_ file: WeightFile) throws(Failure) {
+  /// - Parameter fileIndex: what the descriptions say in `file`.
+  init(_ file: WeightFile, fileIndex: Int = 0) throws(Failure) {
     var reader = GGUFReader(file)
     try Self.checkVersion(&reader)
     // An info takes at least name length, rank, type and offset; a pair at least key length,
@@ -29,7 +41,7 @@ struct GGUFHeader {
           + "\(Self.maximumTensors) and \(Self.maximumPairs) make sense")
     }
     metadata = try Self.pairs(&reader, count: pairCount)
-    try Self.refuseSplit(metadata, path: file.path)
+    split = try Self.split(metadata, path: file.path)
     let alignment = try Self.alignment(metadata, path: file.path)
 
     var infos: [TensorDescription] = []
@@ -56,7 +68,7 @@ struct GGUFHeader {
       }
       placed.append(
         TensorDescription(
-          name: info.name, type: info.type, shape: info.shape, file: 0, offset: offset,
+          name: info.name, type: info.type, shape: info.shape, file: fileIndex, offset: offset,
           byteCount: info.byteCount))
     }
     let sorted = TensorPlacement.sortedByOffset(placed)
@@ -103,17 +115,24 @@ struct GGUFHeader {
     return result
   }
 
-  private static func refuseSplit(_ metadata: JSONObject, path: String) throws(Failure) {
-    guard let value = metadata["split.count"] else { return }
-    guard let parts = value.integer, parts >= 0 else {
-      throw Failure(.malformed, path, at: "key split.count", "is not a count")
+  private static func split(_ metadata: JSONObject, path: String) throws(Failure) -> Split? {
+    func number(_ key: String, in range: ClosedRange<Int>) throws(Failure) -> Int? {
+      guard let value = metadata[key] else { return nil }
+      guard let number = value.integer, range.contains(number) else {
+        throw Failure(
+          .malformed, path, at: "key \(key)",
+          "must be a number from \(range.lowerBound) to \(range.upperBound)")
+      }
+      return number
     }
-    guard parts > 1 else { return }
-    let number = (metadata["split.no"]?.integer ?? 0) &+ 1
-    throw Failure(
-      .unsupported, path, at: "key split.count",
-      "this is part \(number) of a GGUF split into \(parts) files, which is not supported",
-      remedy: "Join the parts with 'llama-gguf-split --merge'")
+    guard let count = try number("split.count", in: 0...99_999), count > 1 else { return nil }
+    guard let position = try number("split.no", in: 0...count - 1) else {
+      throw Failure(
+        .malformed, path, at: "key split.no", "is missing in a part of a split of \(count)")
+    }
+    return Split(
+      number: position, count: count,
+      tensorCount: try number("split.tensors.count", in: 0...maximumTensors))
   }
 
   private static func alignment(_ metadata: JSONObject, path: String) throws(Failure) -> Int {
@@ -173,8 +192,9 @@ struct GGUFHeader {
     case .named(let typeName):
       throw Failure(
         .unsupported, reader.path, at: "tensor \(TensorPlacement.printable(name))",
-        "\(typeName) is not supported yet; F32, F16, BF16, Q8_0 and Q4_0 are read",
-        remedy: "Use a Q4_0, Q8_0 or BF16 GGUF of the same model, or its safetensors")
+        "\(typeName) is not supported; floats, Q4_0 to Q8_0, Q2_K to Q6_K, IQ4_NL, IQ4_XS and MXFP4 "
+          + "are read",
+        remedy: "Use a GGUF of the same model in one of these, or its safetensors")
     case .unknown:
       throw reader.malformed("unknown tensor type \(number)")
     }

@@ -14,23 +14,27 @@ final class Decoder {
   let configuration: ModelConfiguration
   let weights: ModelWeights
   let scratch: Scratch
-  let cache: KeyValueCache
+  let state: ModelState
   let kernels: Kernels
   let pool: WorkerPool
   /// nil for a model without routed experts.
   let streamer: ExpertStreamer?
   let router: Router
+  let norm: NormFunction
   let prefetches: Bool
-  let inverseFrequencies: [Float]
   /// What the threads share while they compute a step's experts.
   let flow: ExpertFlow
 
-  /// Tokens whose keys and values are in the cache.
+  /// Tokens whose state the layers hold.
   private(set) var position = 0
+  /// The furthest position stored since the context was empty: what is behind a ring is gone.
+  private(set) var storedEnd = 0
+  /// Where the states of layers with a recurrence stand.
+  private var recurrence = RecurrentProgress()
+  private let hasRecurrence: Bool
   var times = PhaseTimes()
-  /// Positions whose rotations are in `scratch`.
-  var rotationsStart = -1
-  var rotationsCount = 0
+  /// One for each kind of rotation.
+  var rotations: [RotationTable]
   /// Called with (layer, indices [m][k], weights [m][k], m) when someone wants to see routing.
   var routerObserver: ((Int, UnsafePointer<Int32>, UnsafePointer<Float>, Int) -> Void)?
 
@@ -39,21 +43,23 @@ final class Decoder {
 
   init(
     configuration: ModelConfiguration, weights: ModelWeights, scratch: Scratch,
-    cache: KeyValueCache, kernels: Kernels, pool: WorkerPool, streamer: ExpertStreamer?,
+    state: ModelState, kernels: Kernels, pool: WorkerPool, streamer: ExpertStreamer?,
     prefetches: Bool
   ) {
     self.configuration = configuration
     self.weights = weights
     self.scratch = scratch
-    self.cache = cache
+    self.state = state
     self.kernels = kernels
     self.pool = pool
     self.streamer = streamer
     self.prefetches = prefetches
-    router = Router(
-      expertCount: configuration.experts.count, perToken: configuration.experts.perToken,
-      normalizesWeights: configuration.experts.normalizesWeights)
-    inverseFrequencies = configuration.attention.rope.inverseFrequencies()
+    router = Router(configuration.experts)
+    norm = NormFunction(configuration.norm)
+    hasRecurrence = !configuration.deltaNets.isEmpty
+    rotations = zip(configuration.rotations, scratch.rotations).map {
+      RotationTable($0, contextLength: state.contextLength, rows: $1)
+    }
     flow = ExpertFlow(
       expertLimit: max(1, min(scratch.tileRows, configuration.experts.count)),
       threadCount: pool.threadCount)
@@ -61,28 +67,83 @@ final class Decoder {
 
   deinit { flow.free() }
 
-  /// Forgets everything after the first `count` positions.
-  func rewind(to count: Int) { position = min(position, max(0, count)) }
+  /// Forgets everything after the first `count` positions, or everything where some layer's state
+  /// cannot be cut back so far; returns how many are left.
+  @discardableResult
+  func rewind(to count: Int) -> Int {
+    let wanted = min(position, max(0, count))
+    if wanted < position {
+      let keeps = !hasRecurrence || recurrence.canCutBack(to: wanted)
+      position = keeps && state.canCutBack(to: wanted, end: storedEnd) ? wanted : 0
+    }
+    if position == 0 { restored(to: 0) }
+    return position
+  }
+
+  /// The layers' states were put into place: they are of `count` tokens, after `storedEnd` had been
+  /// stored (as many where none were taken back).
+  func restored(to count: Int, storedEnd: Int? = nil) {
+    position = count
+    self.storedEnd = storedEnd ?? count
+    recurrence = RecurrentProgress(applied: count)
+  }
+
+  /// Brings recurrent states to the position, before somebody looks at them.
+  func settle() {
+    let accepted = position - recurrence.applied
+    guard hasRecurrence, accepted > 0 else { return }
+    for layer in weights.layers.indices {
+      if case .deltaNet(let net) = weights.layers[layer].mixer,
+        case .recurrent(let state) = state.layers[layer]
+      {
+        replay(net, state, rows: accepted)
+      }
+    }
+    recurrence = RecurrentProgress(applied: position)
+  }
 
   /// Runs up to `chunkLength` tokens through all layers.
   ///
-  /// On an error the position stays where it was, so the same tokens can be tried again.
+  /// On an error the position stays where it was, so the same tokens can be tried again; a model
+  /// with a recurrence starts again from nothing, because some layers have gone on already.
   func forward(_ tokens: UnsafeBufferPointer<Int32>) throws(Failure) {
     precondition(tokens.count <= scratch.chunkLength && tokens.count > 0)
-    guard position + tokens.count <= cache.contextLength else {
+    guard position + tokens.count <= state.contextLength else {
       throw Failure(
-        .budget, "context", "\(position + tokens.count) tokens where \(cache.contextLength) fit",
+        .budget, "context", "\(position + tokens.count) tokens where \(state.contextLength) fit",
         remedy: "Use a larger --ctx")
     }
     let start = Clock.nanoseconds()
     streamer?.beginToken(tokens)
+    storedEnd = max(storedEnd, position + tokens.count)
     embed(tokens)
-    for layer in weights.layers.indices {
-      attend(layer, rows: tokens.count)
-      try feedForward(layer, rows: tokens.count)
+    do throws(Failure) {
+      try runLayers(rows: tokens.count)
+    } catch {
+      if hasRecurrence { restored(to: 0) }
+      throw error
     }
     position += tokens.count
     times.total &+= Clock.nanoseconds() &- start
+  }
+
+  private func runLayers(rows: Int) throws(Failure) {
+    // Rows of a short step may be taken back.
+    let isJournaled = rows > 1 && rows <= RecurrentState.journalRows
+    let accepted = position - recurrence.applied
+    for layer in weights.layers.indices {
+      switch weights.layers[layer].mixer {
+      case .attention(let attention): attend(layer, attention, rows: rows)
+      case .latent(let attention): attendLatent(layer, attention, rows: rows)
+      case .deltaNet(let net):
+        recur(layer, net, rows: rows, accepted: accepted, keeps: isJournaled)
+      }
+      try feedForward(layer, rows: rows)
+    }
+    recurrence =
+      isJournaled
+      ? RecurrentProgress(applied: position, journaled: rows)
+      : RecurrentProgress(applied: position + rows)
   }
 
   /// Logits [V] after row `row` of the last forward pass; valid until the next call.
@@ -90,12 +151,15 @@ final class Decoder {
     var clock = PhaseClock()
     let hiddenSize = configuration.hiddenSize
     let input = scratch.normalized
-    kernels.table.pointee.rms_norm(
-      scratch.hidden + row * hiddenSize, weights.finalNorm, hiddenSize, configuration.normEpsilon,
-      input.values)
+    norm.apply(
+      kernels, scratch.hidden + row * hiddenSize, weights.finalNorm, hiddenSize, input.values)
     let head = weights.head
     if head.usesInt8 { kernels.quantize(input, columns: hiddenSize, rows: 0..<1) }
     multiply(head, input, rows: 1, output: scratch.logits, outputStride: head.rows)
+    if let bias = weights.headBias {
+      kernels.table.pointee.multiply_add(1, bias, head.rows, scratch.logits)
+    }
+    scale(scratch.logits, by: configuration.multipliers.logits, count: head.rows)
     let before = times.head
     clock.lap(&times.head)
     times.total &+= times.head &- before
@@ -108,6 +172,14 @@ final class Decoder {
         fm_unpack_row(table, Int(token), scratch.hidden + row * configuration.hiddenSize)
       }
     }
+    scale(
+      scratch.hidden, by: configuration.multipliers.embedding,
+      count: tokens.count * configuration.hiddenSize)
+  }
+
+  private func scale(_ values: UnsafeMutablePointer<Float>, by factor: Float, count: Int) {
+    guard factor != 1 else { return }
+    for index in 0..<count { values[index] *= factor }
   }
 
   /// One matrix, its blocks shared among all threads.
@@ -125,13 +197,13 @@ final class Decoder {
   }
 
   /// Normalizes rows of the residual stream into `scratch.normalized`, in int8 too where asked.
-  func normalize(_ rows: Range<Int>, weight: UnsafePointer<Float>, quantizes: Bool) {
+  func normalize(_ rows: Range<Int>, _ weights: NormWeights, quantizes: Bool) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
-    let (hiddenSize, epsilon) = (configuration.hiddenSize, configuration.normEpsilon)
+    let (hiddenSize, norm) = (configuration.hiddenSize, norm)
     func share(_ range: Range<Int>) {
       for row in range {
-        kernels.table.pointee.rms_norm(
-          scratch.hidden + row * hiddenSize, weight, hiddenSize, epsilon,
+        norm.apply(
+          kernels, scratch.hidden + row * hiddenSize, weights, hiddenSize,
           scratch.normalized.values + row * hiddenSize)
       }
       if quantizes { kernels.quantize(scratch.normalized, columns: hiddenSize, rows: range) }
@@ -144,19 +216,21 @@ final class Decoder {
     }
   }
 
-  /// hidden += update, for these rows.
+  /// hidden += update · the residual multiplier, for these rows.
   func addUpdate(_ rows: Range<Int>) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let start = rows.lowerBound * configuration.hiddenSize
     let count = rows.count * configuration.hiddenSize
+    let factor = configuration.multipliers.residual
     if rows.count == 1 {
       return kernels.table.pointee.multiply_add(
-        1, scratch.update + start, count, scratch.hidden + start)
+        factor, scratch.update + start, count, scratch.hidden + start)
     }
     pool.run { thread in
       let range = pool.share(of: count, for: thread)
       let at = start + range.lowerBound
-      kernels.table.pointee.multiply_add(1, scratch.update + at, range.count, scratch.hidden + at)
+      kernels.table.pointee.multiply_add(
+        factor, scratch.update + at, range.count, scratch.hidden + at)
     }
   }
 }

@@ -171,7 +171,7 @@ public final class Engine: Sendable {
 
   /// Forgets all context: the next prompt starts from nothing.
   public func reset() throws(Failure) {
-    try withCore { core in core.rewind(to: 0) }
+    try withCore { core in core.startAgain() }
   }
 }
 

@@ -42,10 +42,8 @@ final class EngineCore {
     let page = Arena.pageBytes
     let resident = cutter.take(
       UInt8.self, count: alignUpToPage(store.manifest.residentBytes), alignment: page)
-    let cached = KeyValueCache.Shape(
-      configuration, type: plan.keyValueType, contextLength: plan.contextLength)
-    let keys = cutter.take(UInt8.self, count: cached.halfBytes, alignment: page)
-    let values = cutter.take(UInt8.self, count: cached.halfBytes)
+    let state = ModelState(
+      configuration, type: plan.keyValueType, contextLength: plan.contextLength, cutter: &cutter)
     let scratch = Scratch(
       configuration, chunkLength: plan.chunkLength, threadCount: pool.threadCount, cutter: &cutter)
     let slots = cutter.take(UInt8.self, count: plan.slotCount * plan.slotBytes, alignment: page)
@@ -53,7 +51,7 @@ final class EngineCore {
     try ResidentLoader.load(store, into: UnsafeMutableRawPointer(resident), pool: pool)
     let weights = try ModelWeights(
       WeightResolver(
-        store: store, base: UnsafeRawPointer(resident),
+        store: store, base: UnsafeMutableRawPointer(resident),
         int8Activations: options.activations == .int8), configuration)
 
     if store.manifest.layers.isEmpty {
@@ -79,9 +77,8 @@ final class EngineCore {
     draftGovernor = DraftGovernor(plan)
     decoder = Decoder(
       configuration: configuration, weights: weights, scratch: scratch,
-      cache: KeyValueCache(
-        cached, keys: UnsafeMutableRawPointer(keys), values: UnsafeMutableRawPointer(values)),
-      kernels: kernels, pool: pool, streamer: streamer, prefetches: options.streamer.prefetch)
+      state: state, kernels: kernels, pool: pool, streamer: streamer,
+      prefetches: options.streamer.prefetch)
   }
 
   /// Forgets what was measured of drafts.
@@ -97,6 +94,9 @@ final class EngineCore {
     streamer?.resetStatistics()
     decoder.times = PhaseTimes()
   }
+
+  /// An empty context.
+  func startAgain() { rewind(to: 0) }
 
   /// An empty context and counts at zero: how measurements and comparisons start.
   func startOver() {
@@ -157,7 +157,10 @@ final class EngineCore {
         failure = error
       }
     }
-    if let failure { throw failure }
+    if let failure {
+      context.removeLast(context.count - min(context.count, decoder.position))
+      throw failure
+    }
     context.append(contentsOf: tokens[start..<start + rows])
   }
 
@@ -169,6 +172,13 @@ final class EngineCore {
       .usage, "token ids", "\(bad) is outside the vocabulary of \(configuration.vocabularySize)")
   }
 
+  /// Takes over a context whose states lie in the layers' memory already.
+  func restored(_ tokens: [Int32], storedEnd: Int) throws(Failure) {
+    try check(tokens)
+    context = tokens
+    decoder.restored(to: tokens.count, storedEnd: storedEnd)
+  }
+
   /// Keeps the part of the context that `prompt` starts with; returns its length.
   ///
   /// At least the prompt's last token is left to run, because its logits are wanted.
@@ -176,12 +186,15 @@ final class EngineCore {
     var common = 0
     let limit = min(context.count, prompt.count - 1)
     while common < limit, context[common] == prompt[common] { common += 1 }
-    rewind(to: max(common, 0))
-    return max(common, 0)
+    return rewind(to: max(common, 0))
   }
 
-  func rewind(to count: Int) {
-    decoder.rewind(to: count)
-    context.removeLast(context.count - min(context.count, count))
+  /// Forgets the context after its first `count` tokens; returns how many are left, which is none
+  /// where some layer's state cannot be cut back so far.
+  @discardableResult
+  func rewind(to count: Int) -> Int {
+    let left = decoder.rewind(to: count)
+    context.removeLast(context.count - min(context.count, left))
+    return left
   }
 }

@@ -2,8 +2,8 @@ import CKernels
 
 /// Working memory of a forward pass over up to `chunkLength` tokens, cut once from the arena.
 ///
-/// Shapes: m = chunkLength, a = attentionRows, t = tileRows, H = hidden, Q = query rows, K = key/value rows,
-/// E = experts, k = experts per token, I = expert inner, D = widest SwiGLU inner.
+/// Shapes: m = chunkLength, a = attentionRows, t = tileRows, H = hidden, E = experts, k = experts per
+/// token, I = expert inner, D = widest SwiGLU inner.
 struct Scratch {
   /// Rows of one expert are computed in tiles of at most this many.
   static let tileRowLimit = 256
@@ -19,15 +19,11 @@ struct Scratch {
   let hidden: UnsafeMutablePointer<Float>
   /// [m][H] normalized input of attention or experts, f32 and int8.
   let normalized: Activations
-  /// [a][Q], [a][K], [a][K]
-  let query: UnsafeMutablePointer<Float>
-  let key: UnsafeMutablePointer<Float>
-  let value: UnsafeMutablePointer<Float>
-  /// [a][Q] attention output, f32 and int8.
-  let attended: Activations
-  /// [threads][attentionWorkBytes] the lines of attention in work.
-  let attentionWork: UnsafeMutableRawPointer
-  let attentionWorkBytes: Int
+  /// What attention layers work in.
+  let attention: AttentionScratch
+  /// What layers with a compressed cache and gated DeltaNets work in.
+  let latent: LatentScratch
+  let delta: DeltaScratch
   /// [m][H] what attention or the feed-forward adds to the residual stream.
   let update: UnsafeMutablePointer<Float>
   /// [m][E] router logits, then probabilities.
@@ -59,9 +55,10 @@ struct Scratch {
   let activated: Activations
   /// [t][H] expert outputs before weighting.
   let expertOutput: UnsafeMutablePointer<Float>
-  /// Rotation tables of a run of rows: [a][d/2].
-  let cosines: UnsafeMutablePointer<Float>
-  let sines: UnsafeMutablePointer<Float>
+  /// For each kind of rotation: [a][pairs] cosines and sines.
+  let rotations: [RotationTable.Rows]
+  /// [t] the shared expert's gate of each row.
+  let sharedGates: UnsafeMutablePointer<Float>
   /// [V] logits of one token.
   let logits: UnsafeMutablePointer<Float>
 
@@ -69,25 +66,24 @@ struct Scratch {
     _ configuration: ModelConfiguration, chunkLength: Int, threadCount: Int,
     cutter: inout ArenaCutter
   ) {
-    let attention = configuration.attention
     let experts = configuration.experts
     let hiddenSize = configuration.hiddenSize
     let rows = chunkLength
     // A step's experts use the tile buffers side by side, one row for each (token, expert).
     let tile = max(min(chunkLength, Self.tileRowLimit), experts.perToken)
-    let widest = max(experts.inner, configuration.largestDenseInner)
+    let widest = configuration.widestInner
     self.chunkLength = rows
     tileRows = tile
     attentionRows = min(rows, Self.attentionRowLimit)
     hidden = cutter.take(Float.self, count: rows * hiddenSize)
     normalized = Self.activations(rows, hiddenSize, &cutter)
-    query = cutter.take(Float.self, count: attentionRows * attention.queryRows)
-    key = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
-    value = cutter.take(Float.self, count: attentionRows * attention.keyValueRows)
-    attended = Self.activations(attentionRows, attention.queryRows, &cutter)
-    attentionWorkBytes = fm_attention_workspace_bytes(attention.headDimension)
-    attentionWork = UnsafeMutableRawPointer(
-      cutter.take(UInt8.self, count: threadCount * attentionWorkBytes))
+    attention = AttentionScratch(
+      configuration.attentions, rows: attentionRows, threadCount: threadCount, cutter: &cutter)
+    latent = LatentScratch(
+      configuration.latentAttentions, rows: attentionRows, threadCount: threadCount,
+      cutter: &cutter)
+    delta = DeltaScratch(
+      configuration.deltaNets, rows: attentionRows, threadCount: threadCount, cutter: &cutter)
     update = cutter.take(Float.self, count: rows * hiddenSize)
     routerLogits = cutter.take(Float.self, count: rows * experts.count)
     chosen = cutter.take(Int32.self, count: rows * experts.perToken)
@@ -108,12 +104,14 @@ struct Scratch {
     gateUp = cutter.take(Float.self, count: tile * gateUpStride)
     activated = Self.activations(tile, widest, &cutter)
     expertOutput = cutter.take(Float.self, count: tile * hiddenSize)
-    cosines = cutter.take(Float.self, count: attentionRows * attention.headDimension / 2)
-    sines = cutter.take(Float.self, count: attentionRows * attention.headDimension / 2)
+    rotations = configuration.rotations.map {
+      RotationTable.Rows($0, rows: min(rows, Self.attentionRowLimit), cutter: &cutter)
+    }
+    sharedGates = cutter.take(Float.self, count: tile)
     logits = cutter.take(Float.self, count: configuration.vocabularySize)
   }
 
-  private static func activations(_ rows: Int, _ columns: Int, _ cutter: inout ArenaCutter)
+  static func activations(_ rows: Int, _ columns: Int, _ cutter: inout ArenaCutter)
     -> Activations
   {
     let stride = Activations.quantizedStride(columns)
@@ -136,6 +134,15 @@ struct Scratch {
 }
 
 extension Activations {
+  /// The same buffers with rows of `columns` numbers.
+  @inline(__always)
+  func narrowed(to columns: Int) -> Activations {
+    var view = self
+    view.stride = columns
+    view.quantized.stride = Activations.quantizedStride(columns)
+    return view
+  }
+
   /// The same buffers starting at row `row`.
   @inline(__always)
   func from(row: Int) -> Activations {

@@ -13,7 +13,7 @@ extension Decoder {
     try streamer.begin(layer: storeLayer, experts: experts, order: .request)
     defer { streamer.end() }
     announcePredicted(after: layer, rows: rows, streamer: streamer)
-    scratch.update.update(repeating: 0, count: rows * configuration.hiddenSize)
+    startUpdate(layer, rows: rows)
     clock.lap(&times.router)
     while true {
       clock.lap(&times.experts)
@@ -22,7 +22,7 @@ extension Decoder {
       guard let delivery else { break }
       let first = Int(scratch.rowStarts[delivery.expert])
       let end = Int(scratch.rowStarts[delivery.expert + 1])
-      computeRows(first..<end, shape: shape, record: delivery.record)
+      computeRows(first..<end, expert: delivery.expert, shape: shape, record: delivery.record)
       streamer.release(delivery.position)
     }
     clock.lap(&times.experts)
@@ -58,13 +58,16 @@ extension Decoder {
   }
 
   /// One expert's rows in tiles: gather, two products, add to each token's update.
-  private func computeRows(_ range: Range<Int>, shape: ExpertShape, record: UnsafeRawPointer) {
+  private func computeRows(
+    _ range: Range<Int>, expert: Int, shape: ExpertShape, record: UnsafeRawPointer
+  ) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let hiddenSize = configuration.hiddenSize
     let (gateUp, down) = (shape.gateUp(record), shape.down(record))
     let tile = ExpertTile(
       gateUp: gateUp, down: down, inner: shape.inner, hiddenSize: hiddenSize,
-      output: scratch.expertOutput)
+      output: scratch.expertOutput, activation: shape.activation, expert: expert)
+    let bias = shape.downBias.map { $0 + expert * hiddenSize }
     var first = range.lowerBound
     while first < range.upperBound {
       let count = min(scratch.tileRows, range.upperBound - first)
@@ -80,6 +83,10 @@ extension Decoder {
           kernels: kernels)
         pool.barrier()
         for row in pool.share(of: count, for: thread) {
+          if let bias {
+            kernels.table.pointee.multiply_add(
+              1, bias, hiddenSize, scratch.expertOutput + row * hiddenSize)
+          }
           kernels.table.pointee.multiply_add(
             scratch.rowWeights[tileStart + row], scratch.expertOutput + row * hiddenSize,
             hiddenSize, scratch.update + Int(scratch.rowTokens[tileStart + row]) * hiddenSize)
@@ -98,8 +105,11 @@ struct ExpertTile {
   var hiddenSize: Int
   /// [rows][H]
   var output: UnsafeMutablePointer<Float>
+  var activation = ExpertActivation.swiglu
+  /// Whose biases the activation uses.
+  var expert = 0
 
-  /// output[t] = down(silu(gate(x)) * up(x)); inside a region, one barrier between products.
+  /// output[t] = down(activation(gate(x), up(x))); inside a region, one barrier between products.
   @inline(__always)
   func compute(
     _ input: Activations, rows: Int, thread: Int, scratch: Scratch, pool: WorkerPool,
@@ -111,10 +121,12 @@ struct ExpertTile {
       output: scratch.gateUp, outputStride: scratch.gateUpStride)
     pool.barrier()
     let share = pool.share(of: rows, for: thread)
-    kernels.table.pointee.swiglu(
-      scratch.gateUp + share.lowerBound * scratch.gateUpStride, scratch.gateUpStride,
-      share.count, inner, activated.values + share.lowerBound * activated.stride,
-      activated.stride)
+    activation.apply(
+      kernels, expert: expert,
+      gateUp: scratch.gateUp + share.lowerBound * scratch.gateUpStride,
+      stride: scratch.gateUpStride, rows: share.count, inner: inner,
+      output: activated.values + share.lowerBound * activated.stride,
+      outputStride: activated.stride)
     if down.usesInt8 { kernels.quantize(activated, columns: inner, rows: share) }
     pool.barrier()
     kernels.multiply(

@@ -152,9 +152,11 @@ struct ExpertFlow {
     let left = gateUpLeft[position].wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
     guard left == 0 else { return }
     let inner = step.shape.inner
-    kernels.table.pointee.swiglu(
-      gateUp, step.gateUpStride, rows.count, inner,
-      step.activated.values + rows.lowerBound * step.activated.stride, step.activated.stride)
+    step.shape.activation.apply(
+      kernels, expert: Int(step.experts[position]), gateUp: gateUp, stride: step.gateUpStride,
+      rows: rows.count, inner: inner,
+      output: step.activated.values + rows.lowerBound * step.activated.stride,
+      outputStride: step.activated.stride)
     if step.shape.usesInt8, step.shape.down.scheme.isQuantized {
       kernels.quantize(step.activated, columns: inner, rows: rows)
     }
@@ -171,6 +173,13 @@ struct ExpertFlow {
       outputStride: step.hiddenSize)
     let left = downLeft[position].wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
     guard left == 0 else { return }
+    if let bias = step.shape.downBias {
+      let own = bias + Int(step.experts[position]) * step.hiddenSize
+      for row in rows {
+        kernels.table.pointee.multiply_add(
+          1, own, step.hiddenSize, step.output + row * step.hiddenSize)
+      }
+    }
     let open = expertsLeft.pointee.wrappingSubtract(1, ordering: .acquiringAndReleasing).newValue
     if open == 0 { tasks.close() }
   }

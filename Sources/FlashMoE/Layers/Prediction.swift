@@ -6,21 +6,18 @@ import WeightStore
 ///
 /// A prediction only decides what is read early; the router decides what is used.
 extension Decoder {
-  /// The next layer's router and where its records are, when it has experts.
-  private func nextRouter(after layer: Int) -> (
-    router: Matrix, norm: UnsafePointer<Float>, storeLayer: Int
-  )? {
+  /// The next layer's router and the norm before it, when it has experts.
+  private func nextRouter(after layer: Int) -> (experts: ExpertsWeights, norm: NormWeights)? {
     guard layer + 1 < weights.layers.count,
-      case .experts(let router, let storeLayer) = weights.layers[layer + 1].feedForward
+      case .experts(var experts) = weights.layers[layer + 1].feedForward
     else { return nil }
-    var plain = router
     // Activations for int8 products are not prepared here.
-    plain.usesInt8 = false
-    return (plain, weights.layers[layer + 1].feedForwardNorm, storeLayer)
+    experts.router.usesInt8 = false
+    return (experts, weights.layers[layer + 1].feedForwardNorm)
   }
 
   /// Router logits of one row, and the next layer's in the same region when it will be predicted.
-  func routeStep(_ matrix: Matrix, layer: Int) {
+  func routeStep(_ experts: ExpertsWeights, layer: Int) {
     let (kernels, pool, scratch, router) = (kernels, pool, scratch, router)
     let hiddenSize = configuration.hiddenSize
     let isWanted = streamer?.wantsPredictions == true || stepObserver != nil
@@ -28,33 +25,34 @@ extension Decoder {
     var ahead = scratch.normalized
     ahead.values = scratch.predictionInput
     if let next {
-      kernels.table.pointee.rms_norm(
-        scratch.hidden, next.norm, hiddenSize, configuration.normEpsilon, scratch.predictionInput)
+      norm.apply(kernels, scratch.hidden, next.norm, hiddenSize, scratch.predictionInput)
     }
     pool.run { thread in
       kernels.multiply(
-        matrix, blocks: pool.share(of: matrix.blockCount, for: thread), scratch.normalized,
+        experts.router, blocks: pool.share(of: experts.router.blockCount, for: thread),
+        scratch.normalized,
         rows: 1, output: scratch.routerLogits, outputStride: router.expertCount)
       if let next {
         kernels.multiply(
-          next.router, blocks: pool.share(of: next.router.blockCount, for: thread), ahead,
+          next.experts.router,
+          blocks: pool.share(of: next.experts.router.blockCount, for: thread), ahead,
           rows: 1, output: scratch.predictionLogits, outputStride: router.expertCount)
       }
     }
     router.choose(
-      scratch.routerLogits, kernels: kernels, indices: scratch.chosen,
+      scratch.routerLogits, experts, kernels: kernels, indices: scratch.chosen,
       weights: scratch.chosenWeights)
-    if next != nil {
+    if let next {
       router.choose(
-        scratch.predictionLogits, kernels: kernels, indices: scratch.predicted,
+        scratch.predictionLogits, next.experts, kernels: kernels, indices: scratch.predicted,
         weights: scratch.predictedWeights)
     }
-    if let stepObserver, case .experts(_, let storeLayer) = weights.layers[layer].feedForward {
+    if let stepObserver {
       stepObserver(
         RoutedStep(
-          storeLayer: storeLayer, probabilities: UnsafePointer(scratch.routerLogits),
+          storeLayer: experts.storeLayer, probabilities: UnsafePointer(scratch.routerLogits),
           chosen: UnsafeBufferPointer(start: scratch.chosen, count: router.perToken),
-          next: next.map { ($0.storeLayer, UnsafePointer(scratch.predictionLogits)) }))
+          next: next.map { ($0.experts.storeLayer, UnsafePointer(scratch.predictionLogits)) }))
     }
   }
 
@@ -63,11 +61,11 @@ extension Decoder {
     guard streamer.wantsPredictions, let next = nextRouter(after: layer) else { return }
     if rows == 1 {
       streamer.prefetch(
-        layer: next.storeLayer,
+        layer: next.experts.storeLayer,
         experts: UnsafeBufferPointer(start: scratch.predicted, count: router.perToken))
     } else {
       streamer.prefetch(
-        layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows),
+        layer: next.experts.storeLayer, experts: predict(next.experts, next.norm, rows: rows),
         isRanked: false)
     }
   }
@@ -75,15 +73,16 @@ extension Decoder {
   /// Before a chunk's experts are computed: all experts the next layer will need, in file order.
   func announcePredicted(after layer: Int, rows: Int, streamer: ExpertStreamer) {
     guard prefetches, !streamer.holdsEverything, let next = nextRouter(after: layer) else { return }
-    streamer.announce(layer: next.storeLayer, experts: predict(next.router, next.norm, rows: rows))
+    streamer.announce(
+      layer: next.experts.storeLayer, experts: predict(next.experts, next.norm, rows: rows))
   }
 
   /// Every expert that a router chooses for some row of the present hidden state, ascending.
-  private func predict(_ matrix: Matrix, _ norm: UnsafePointer<Float>, rows: Int)
+  private func predict(_ experts: ExpertsWeights, _ weight: NormWeights, rows: Int)
     -> UnsafeBufferPointer<Int32>
   {
     let (kernels, pool, scratch, router) = (kernels, pool, scratch, router)
-    let (hiddenSize, epsilon) = (configuration.hiddenSize, configuration.normEpsilon)
+    let (hiddenSize, norm, matrix) = (configuration.hiddenSize, norm, experts.router)
     scratch.isPredicted.update(repeating: false, count: router.expertCount)
     var first = 0
     while first < rows {
@@ -93,8 +92,8 @@ extension Decoder {
         let range = pool.share(of: count, for: thread)
         guard !range.isEmpty else { return }
         for row in range {
-          kernels.table.pointee.rms_norm(
-            scratch.hidden + (start + row) * hiddenSize, norm, hiddenSize, epsilon,
+          norm.apply(
+            kernels, scratch.hidden + (start + row) * hiddenSize, weight, hiddenSize,
             scratch.predictionInput + row * hiddenSize)
         }
         var input = scratch.normalized
@@ -105,7 +104,7 @@ extension Decoder {
           outputStride: router.expertCount)
         for row in range {
           router.choose(
-            scratch.predictionLogits + row * router.expertCount, kernels: kernels,
+            scratch.predictionLogits + row * router.expertCount, experts, kernels: kernels,
             indices: scratch.predicted + row * router.perToken,
             weights: scratch.predictedWeights + row * router.perToken)
         }

@@ -20,7 +20,7 @@ extension Decoder {
     return max(1, min(Self.stepRowLimit, scratch.chunkLength, fitting))
   }
 
-  /// update[t] = Σ weight · expert(normalized[t]) for the rows' chosen experts.
+  /// update[t] = shared(normalized[t]) + Σ weight · expert(normalized[t]) of the chosen experts.
   func stepExperts(_ layer: Int, storeLayer: Int, shape: ExpertShape, rows: Int) throws(Failure) {
     guard let streamer else { return }
     var clock = PhaseClock()
@@ -37,6 +37,9 @@ extension Decoder {
       output: scratch.expertOutput)
     if rows > 1 { gatherRows(rows * router.perToken, shape) }
     clock.lap(&times.router)
+    // The shared expert is computed while the first records are on their way.
+    startUpdate(layer, rows: rows)
+    clock.lap(&times.experts)
     let waited = try flow(step, count: count, streamer: streamer)
     sumInOrder(rows)
     clock.lap(&times.experts)
@@ -112,7 +115,6 @@ extension Decoder {
 
   private func sumInOrder(_ rows: Int) {
     let hiddenSize = configuration.hiddenSize
-    scratch.update.update(repeating: 0, count: rows * hiddenSize)
     for row in 0..<rows * router.perToken {
       kernels.table.pointee.multiply_add(
         scratch.rowWeights[row], scratch.expertOutput + row * hiddenSize, hiddenSize,

@@ -75,9 +75,7 @@ struct MemoryPlanner {
   }
 
   func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {
-    alignUpToPage(
-      KeyValueCache.Shape(configuration, type: type ?? keyValueType, contextLength: contextLength)
-        .byteCount)
+    ModelState.bytes(configuration, type: type ?? keyValueType, contextLength: contextLength)
   }
 
   private func scratchBytes(chunk: Int) -> Int {
@@ -202,7 +200,10 @@ struct MemoryPlanner {
         note: "attention, routers, norms, embeddings, head"),
       MemoryPlan.Item(
         name: "key/value cache", bytes: keyValueBytes(context),
-        note: "\(context) positions, \(keyValueType.rawValue)"),
+        note: "\(context) positions, \(keyValueType.rawValue)"
+          + (configuration.deltaNets.isEmpty
+            ? ""
+            : ", and \(ByteCount.format(configuration.recurrentStateBytes)) of recurrent state")),
       MemoryPlan.Item(
         name: "activations", bytes: scratch, note: "prefill in chunks of \(chunk)"),
       MemoryPlan.Item(

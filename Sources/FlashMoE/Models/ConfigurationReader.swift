@@ -48,6 +48,18 @@ struct ConfigurationReader {
     return number
   }
 
+  func numbers(_ key: String) throws(Failure) -> [Double] {
+    guard let array = value([key])?.array else { throw failure(key, "must be a list of numbers") }
+    var result: [Double] = []
+    for element in array {
+      guard let number = element.double, number.isFinite, abs(number) < 1e30 else {
+        throw failure(key, "must be a list of numbers")
+      }
+      result.append(number)
+    }
+    return result
+  }
+
   func flag(_ key: String, default fallback: Bool) throws(Failure) -> Bool {
     guard let value = value([key]) else { return fallback }
     guard let flag = value.bool else { throw failure(key, "must be true or false") }

@@ -10,17 +10,18 @@ public protocol ModelFamily: Sendable {
   /// Reads a configuration in its published or its transformers 5 spelling.
   static func configuration(_ config: JSONValue, subject: String) throws(Failure)
     -> ModelConfiguration
-  /// Turns GGUF metadata into the family's `config.json`.
-  static func config(
-    fromGGUF metadata: JSONObject, tensors: [String: TensorDescription], subject: String
-  )
-    throws(Failure) -> JSONValue
-  /// The tensors, named as checkpoints of `kind` name them.
-  static func catalog(_ configuration: ModelConfiguration, kind: Checkpoint.Kind) -> TensorCatalog
+  /// Turns a GGUF file's metadata into the family's `config.json`.
+  static func config(fromGGUF model: GGUFModel) throws(Failure) -> JSONValue
+  /// The tensors, named as checkpoints of `form` name them.
+  static func catalog(_ configuration: ModelConfiguration, form: CheckpointForm) -> TensorCatalog
 }
 
 public enum ModelRegistry {
-  public static let families: [any ModelFamily.Type] = [Qwen3MoE.self]
+  public static let families: [any ModelFamily.Type] = [
+    Qwen2MoE.self, Qwen3MoE.self, Mixtral.self, OLMoE.self, GraniteMoE.self, PhiMoE.self,
+    GLM4MoE.self, GPTOSS.self,
+    DeepSeekV2.self, DeepSeekV3.self, Qwen3Next.self, Qwen35MoE.self,
+  ]
 
   public static func family(modelType: String, subject: String) throws(Failure)
     -> any ModelFamily.Type
@@ -53,5 +54,23 @@ public enum ModelRegistry {
     }
     let family = try family(modelType: modelType, subject: subject)
     return (family, try family.configuration(config, subject: subject))
+  }
+
+  /// The `config.json` of a checkpoint: its own, or one made from a GGUF file's metadata.
+  public static func config(of checkpoint: Checkpoint) throws(Failure) -> (
+    config: JSONValue, subject: String
+  ) {
+    switch checkpoint.kind {
+    case .huggingFace: return (checkpoint.config, checkpoint.path + "/config.json")
+    case .gguf:
+      guard let architecture = checkpoint.metadata["general.architecture"]?.string else {
+        throw Failure(.malformed, checkpoint.path, at: "general.architecture", "is missing")
+      }
+      let family = try family(ggufArchitecture: architecture, subject: checkpoint.path)
+      return (
+        try family.config(fromGGUF: GGUFModel(checkpoint, architecture: architecture)),
+        checkpoint.path
+      )
+    }
   }
 }

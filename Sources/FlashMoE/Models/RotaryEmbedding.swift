@@ -5,15 +5,31 @@ import Support
 ///
 /// Angles follow `transformers`' `modeling_rope_utils`: inverse frequencies in f32, then
 /// position × frequency in f32, so that long contexts round the way the reference does.
+///
+/// Two scalings depend on how long a text is.  Keys in the cache cannot be rotated anew when a text
+/// grows, and a token's numbers must not depend on how its prompt was cut, so the *context length*
+/// an engine is built with decides for all its texts.
 public struct RotaryEmbedding: Sendable, Equatable {
+  /// Which two dimensions are rotated together.
+  public enum Pairing: Sendable, Equatable {
+    /// i and i + dimension / 2.
+    case halves
+    /// 2 i and 2 i + 1.
+    case neighbours
+  }
+
   public enum Scaling: Sendable, Equatable {
     case none
     /// Positions divided by a factor (Chen et al., 2023).
     case linear(factor: Double)
+    /// A larger base in contexts beyond the original one.
+    case dynamic(factor: Double, original: Int)
     /// YaRN (Peng et al., 2023).
     case yarn(YaRN)
     /// Llama 3.1's three-band scaling.
     case llama3(factor: Double, lowFrequency: Double, highFrequency: Double, original: Int)
+    /// A factor a frequency (Ding et al., 2024).
+    case longRoPE(LongRoPE)
   }
 
   public struct YaRN: Sendable, Equatable {
@@ -25,30 +41,64 @@ public struct RotaryEmbedding: Sendable, Equatable {
     public var truncates: Bool
   }
 
+  public struct LongRoPE: Sendable, Equatable {
+    /// One divisor a frequency, for contexts up to `original` and beyond.
+    public var short: [Double]
+    public var long: [Double]
+    public var shortAttentionFactor: Double
+    public var longAttentionFactor: Double
+    public var original: Int
+  }
+
   public var base: Double
-  /// Rotated dimensions of a head, an even number.
+  /// Rotated dimensions of a head, an even number; the others stay as they are.
   public var dimension: Int
+  public var pairing = Pairing.halves
   public var scaling: Scaling
 
+  public init(base: Double, dimension: Int, scaling: Scaling = .none) {
+    self.base = base
+    self.dimension = dimension
+    self.scaling = scaling
+  }
+
   /// What cosines and sines are multiplied by.
-  public var attentionFactor: Float {
-    if case .yarn(let yarn) = scaling { return Float(yarn.attentionFactor) }
-    return 1
+  public func attentionFactor(contextLength: Int = 0) -> Float {
+    switch scaling {
+    case .yarn(let yarn): Float(yarn.attentionFactor)
+    case .longRoPE(let scaling):
+      Float(
+        contextLength > scaling.original
+          ? scaling.longAttentionFactor : scaling.shortAttentionFactor)
+    default: 1
+    }
   }
 
   /// One angular frequency for each pair of dimensions, `dimension / 2` values.
-  public func inverseFrequencies() -> [Float] {
-    let plain = (0..<dimension / 2).map { pair in
-      Float(1) / powf(Float(base), Float(2 * pair) / Float(dimension))
-    }
+  public func inverseFrequencies(contextLength: Int = 0) -> [Float] {
     switch scaling {
-    case .none: return plain
-    case .linear(let factor): return plain.map { $0 / Float(factor) }
-    case .yarn(let yarn): return interpolated(plain, yarn)
+    case .none: return plain(base)
+    case .linear(let factor): return plain(base).map { $0 / Float(factor) }
+    case .dynamic(let factor, let original):
+      guard contextLength > original, dimension > 2 else { return plain(base) }
+      let stretch = factor * Double(contextLength) / Double(original) - (factor - 1)
+      return plain(base * pow(stretch, Double(dimension) / Double(dimension - 2)))
+    case .yarn(let yarn): return interpolated(plain(base), yarn)
     case .llama3(let factor, let low, let high, let original):
-      return plain.map {
+      return plain(base).map {
         Self.llama3($0, factor: factor, low: low, high: high, original: Double(original))
       }
+    case .longRoPE(let scaling):
+      let factors = contextLength > scaling.original ? scaling.long : scaling.short
+      return factors.enumerated().map { pair, factor in
+        1 / (Float(factor) * powf(Float(base), Float(2 * pair) / Float(dimension)))
+      }
+    }
+  }
+
+  private func plain(_ base: Double) -> [Float] {
+    (0..<dimension / 2).map { pair in
+      Float(1) / powf(Float(base), Float(2 * pair) / Float(dimension))
     }
   }
 
@@ -83,74 +133,17 @@ public struct RotaryEmbedding: Sendable, Equatable {
     let smooth = (original / wavelength - low) / (high - low)
     return Float((1 - smooth) * Double(frequency) / factor + smooth * Double(frequency))
   }
-}
 
-extension RotaryEmbedding {
-  /// Reads `rope_theta`/`rope_scaling` (published form) or `rope_parameters` (transformers 5).
-  static func read(_ reader: ConfigurationReader, dimension: Int, maximumPositions: Int)
-    throws(Failure) -> RotaryEmbedding
-  {
-    let nested = reader.value(["rope_parameters"]) ?? reader.value(["rope_scaling"])
-    if let nested, nested.object == nil {
-      throw reader.failure("rope_scaling", "must be an object or null")
+  /// The longest context the scaling is made for, where `maximum` is what the configuration says.
+  ///
+  /// Users add a scaling to a configuration without changing `max_position_embeddings`.
+  public func maximumPositions(_ maximum: Int) -> Int {
+    let (factor, original): (Double, Int)
+    switch scaling {
+    case .yarn(let yarn): (factor, original) = (yarn.factor, yarn.original)
+    case .dynamic(let scale, let length): (factor, original) = (scale, length)
+    default: return maximum
     }
-    let scaling = ConfigurationReader(
-      root: nested ?? .object([:]), subject: reader.subject + ", rope_scaling")
-    let published = try reader.number("rope_theta", default: 10000)
-    let base = try scaling.number("rope_theta", default: published)
-    guard base > 1 else { throw reader.failure("rope_theta", "must be greater than 1") }
-    guard dimension >= 2, dimension % 2 == 0 else {
-      throw reader.failure("head_dim", "the rotated dimensions must be an even number")
-    }
-    let legacyKind = try scaling.string("type")
-    let kind = try scaling.string("rope_type") ?? legacyKind ?? "default"
-    let original = try scaling.integer(
-      "original_max_position_embeddings", default: maximumPositions)
-    return RotaryEmbedding(
-      base: base, dimension: dimension,
-      scaling: try readScaling(kind, scaling, original: original, maximum: maximumPositions))
-  }
-
-  private static func readScaling(
-    _ kind: String, _ reader: ConfigurationReader, original: Int, maximum: Int
-  ) throws(Failure) -> Scaling {
-    func factor() throws(Failure) -> Double {
-      let factor = try reader.number("factor")
-      guard factor >= 1 else { throw reader.failure("factor", "must be at least 1") }
-      return factor
-    }
-    switch kind {
-    case "default": return .none
-    case "linear": return .linear(factor: try factor())
-    case "yarn":
-      let factor = try factor()
-      return .yarn(
-        YaRN(
-          factor: factor, betaFast: try reader.number("beta_fast", default: 32),
-          betaSlow: try reader.number("beta_slow", default: 1), original: original,
-          attentionFactor: try yarnAttentionFactor(reader, factor: factor),
-          truncates: try reader.flag("truncate", default: true)))
-    case "llama3":
-      return .llama3(
-        factor: try factor(), lowFrequency: try reader.number("low_freq_factor"),
-        highFrequency: try reader.number("high_freq_factor"), original: original)
-    default:
-      throw reader.unsupported(
-        "rope_type", "\"\(kind)\" is not supported (known: default, linear, yarn, llama3)")
-    }
-  }
-
-  /// The paper's 0.1 ln(s) + 1 unless the configuration says otherwise.
-  private static func yarnAttentionFactor(_ reader: ConfigurationReader, factor: Double)
-    throws(Failure) -> Double
-  {
-    func magnitude(_ scale: Double) -> Double {
-      factor <= 1 ? 1 : 0.1 * scale * log(factor) + 1
-    }
-    if reader.value(["attention_factor"]) != nil { return try reader.number("attention_factor") }
-    let one = try reader.number("mscale", default: 0)
-    let all = try reader.number("mscale_all_dim", default: 0)
-    if one != 0, all != 0 { return magnitude(one) / magnitude(all) }
-    return magnitude(1)
+    return max(maximum, Int(min(factor * Double(original), Double(1 << 26))))
   }
 }

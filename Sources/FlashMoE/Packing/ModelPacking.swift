@@ -13,13 +13,13 @@ public enum ModelPacking {
     throws(Failure) -> PackPlan
   {
     let (config, family, configuration) = try model(of: checkpoint)
-    let catalog = family.catalog(configuration, kind: checkpoint.kind)
-    let tensors = CheckpointTensors(checkpoint, catalog: catalog)
+    let catalog = family.catalog(configuration, form: CheckpointForm(checkpoint))
+    let tensors = try CheckpointTensors(checkpoint, catalog: catalog)
     var builder = PlanBuilder(options) { source, _ throws(Failure) in try tensors.rows(source) }
     let (residents, layers) = try builder.build(catalog)
     var warnings: [String] = []
     let companions = try PackingCompanions.collect(checkpoint, warnings: &warnings)
-    warnings += unused(checkpoint, catalog)
+    warnings += try unused(tensors, catalog)
     return PackPlan(
       name: options.name ?? name(of: checkpoint), config: config, companions: companions,
       residents: residents, layers: layers, source: source(checkpoint, options),
@@ -32,25 +32,17 @@ public enum ModelPacking {
   public static func model(of checkpoint: Checkpoint) throws(Failure) -> (
     config: JSONValue, family: any ModelFamily.Type, configuration: ModelConfiguration
   ) {
-    switch checkpoint.kind {
-    case .huggingFace:
-      let (family, configuration) = try ModelRegistry.read(
-        checkpoint.config, subject: checkpoint.path + "/config.json")
-      return (checkpoint.config, family, configuration)
-    case .gguf:
-      guard let architecture = checkpoint.metadata["general.architecture"]?.string else {
-        throw Failure(.malformed, checkpoint.path, at: "general.architecture", "is missing")
-      }
-      let family = try ModelRegistry.family(
-        ggufArchitecture: architecture, subject: checkpoint.path)
-      let config = try family.config(
-        fromGGUF: checkpoint.metadata, tensors: checkpoint.tensors, subject: checkpoint.path)
-      return (config, family, try family.configuration(config, subject: checkpoint.path))
-    }
+    let (config, subject) = try ModelRegistry.config(of: checkpoint)
+    let (family, configuration) = try ModelRegistry.read(config, subject: subject)
+    return (config, family, configuration)
   }
 
   private static func name(of checkpoint: Checkpoint) -> String {
-    let name = FileSystem.name(of: checkpoint.path)
+    var name = FileSystem.name(of: checkpoint.path)
+    // The first part of a split model: NAME-00001-of-00003.gguf.
+    if checkpoint.files.count > 1, checkpoint.kind == .gguf, name.count > 20 {
+      name = String(name.dropLast(20)) + ".gguf"
+    }
     return name.hasSuffix(".gguf") && name.count > 5 ? String(name.dropLast(5)) : name
   }
 
@@ -91,10 +83,13 @@ public enum ModelPacking {
   }
 
   /// One warning for each reason, or for all tensors nobody knows.
-  private static func unused(_ checkpoint: Checkpoint, _ catalog: TensorCatalog) -> [String] {
-    let wanted = Set(catalog.sources.map(\.tensor))
+  private static func unused(_ tensors: CheckpointTensors, _ catalog: TensorCatalog) throws(Failure)
+    -> [String]
+  {
+    var wanted: Set<String> = []
+    for name in Set(catalog.sources.map(\.tensor)) { wanted.formUnion(try tensors.parts(of: name)) }
     var reasons: [(reason: String, names: [String])] = []
-    for name in checkpoint.tensors.keys.sorted() where !wanted.contains(name) {
+    for name in tensors.checkpoint.tensors.keys.sorted() where !wanted.contains(name) {
       let known = catalog.unused.first { name.hasPrefix($0.prefix) }?.reason
       let reason = known ?? "no part of this architecture as it is configured"
       if let at = reasons.firstIndex(where: { $0.reason == reason }) {

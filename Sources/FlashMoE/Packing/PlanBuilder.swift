@@ -23,12 +23,14 @@ struct PlanBuilder {
       let rows = try rows(tensor.arrangement, tensor.role)
       let layout: TensorLayout =
         tensor.role == .vector
-        ? .vector(count: tensor.arrangement.columns)
+        ? .vector(count: tensor.arrangement.rows * tensor.arrangement.columns)
         : .matrix(
           MatrixLayout(
             rows: tensor.arrangement.rows, columns: tensor.arrangement.columns,
             scheme: decision.resident(tensor.name, role: tensor.role, formats: rows.formats)))
-      residents.append(PackPlan.Resident(name: tensor.name, layout: layout, rows: rows))
+      residents.append(
+        PackPlan.Resident(
+          name: tensor.name, tensorClass: tensor.role.rawValue, layout: layout, rows: rows))
     }
     var layers: [PackPlan.Layer] = []
     for layer in catalog.expertLayers { layers.append(try build(layer)) }
@@ -62,9 +64,19 @@ struct PlanBuilder {
     throws(Failure) -> PackPlan.Rows
   {
     switch arrangement {
-    case .plain(let only): .plain(try source(only, role))
+    case .plain(let only):
+      return role == .vector && only.rows > 1
+        ? .plain(FlatRows(base: try source(only, role))) : .plain(try source(only, role))
     case .blockedPairs(let gate, let up):
-      .blockedPairs(gate: try source(gate, role), up: try source(up, role))
+      return .blockedPairs(gate: try source(gate, role), up: try source(up, role))
+    case .heads(let sources):
+      var parts: [any RowSource] = []
+      for part in sources { parts.append(try source(part, role)) }
+      guard let stacked = StackedRows(parts) else {
+        throw Failure(
+          .mismatch, "catalog", at: sources.first?.tensor, "its parts differ in shape or type")
+      }
+      return .plain(stacked)
     }
   }
 }

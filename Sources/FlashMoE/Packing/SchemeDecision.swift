@@ -16,10 +16,14 @@ struct SchemeDecision {
     if let choice = override(name) { return resolve(choice, fallback: .q8, formats: formats) }
     if role == .router {
       // Few bytes and a large effect: its own precision, and never below 8 bits.
-      let exact = SourceFormat.commonScheme(formats)
-      return exact == .q4 ? .q8 : exact
+      switch SourceFormat.commonScheme(formats) {
+      case .q4: return .q8
+      case .q4a, .mxfp4: return .f32
+      case let exact: return exact
+      }
     }
-    return resolve(options.residents, fallback: .q8, formats: formats)
+    let scheme = resolve(options.residents, fallback: .q8, formats: formats)
+    return role == .precise && scheme.bitsPerWeight < 8 ? .q8 : scheme
   }
 
   mutating func experts(_ name: String, formats: Set<SourceFormat>) -> Scheme {
@@ -33,8 +37,7 @@ struct SchemeDecision {
     case .scheme(let scheme): scheme
     case .keep: SourceFormat.commonScheme(formats)
     // What is quantized already is never quantized again.
-    case .automatic:
-      formats.allSatisfy(\.isQuantized) ? SourceFormat.commonScheme(formats) : fallback
+    case .automatic: SourceFormat.keptScheme(formats) ?? fallback
     }
   }
 

@@ -34,16 +34,17 @@ public enum Synthesis {
     let name = "synthetic-\(shape.name)"
     let config = shape.config(layers: layerCount)
     let (family, configuration) = try ModelRegistry.read(config, subject: name)
-    let catalog = family.catalog(configuration, kind: .huggingFace)
+    let catalog = family.catalog(configuration, form: .published)
     var builder = PlanBuilder(options) { source, role throws(Failure) in
-      rows(of: source, role: role, shape: shape, skew: skew, seed: seed, subject: name)
+      rows(
+        of: source, role: role, shape: shape, norm: configuration.norm.kind, skew: skew, seed: seed,
+        subject: name)
     }
     let (residents, planned) = try builder.build(catalog)
-    var source: JSONObject = [
+    let source: JSONObject = [
       "format": .string("synthetic"), "shape": .string(shape.name),
       "layers": .integer(layerCount), "skew": .number(skew), "seed": .string("\(seed)"),
     ]
-    if let standIn = shape.standIn { source["stand_in"] = .string(standIn) }
     var plan = PackPlan(
       name: options.name ?? name, config: config, residents: residents, layers: planned,
       source: source, sourceIdentity: ["synthetic \(SyntheticMatrix.version)"],
@@ -53,13 +54,21 @@ public enum Synthesis {
   }
 
   private static func rows(
-    of source: TensorCatalog.Source, role: TensorCatalog.Role?, shape: ModelShape, skew: Double,
-    seed: UInt64, subject: String
+    of source: TensorCatalog.Source, role: TensorCatalog.Role?, shape: ModelShape,
+    norm: ModelConfiguration.Norm.Kind, skew: Double, seed: UInt64, subject: String
   ) -> any RowSource {
     let key = RandomBits.key(seed, source.tensor)
     switch role {
     case .vector:
-      return SyntheticOnes(subject: subject, name: source.tensor, columns: source.columns)
+      let name = source.tensor
+      // A zero-centred norm weighs with 1 where it holds 0; a decay rate of 1 has the logarithm 0.
+      let isCentred = norm == .rootMeanSquarePlusOne && !name.hasSuffix("linear_attn.norm.weight")
+      let isNeutral =
+        name.hasSuffix("bias") || name.hasSuffix("sinks") || name.hasSuffix("A_log")
+        || isCentred && name.hasSuffix("norm.weight")
+      return SyntheticConstant(
+        subject: subject, name: source.tensor, rows: source.rows, columns: source.columns,
+        value: isNeutral ? 0 : 1)
     case .router:
       return SyntheticRouter(
         subject: subject, name: source.tensor, rows: source.rows, columns: source.columns,
@@ -67,7 +76,7 @@ public enum Synthesis {
     default:
       var gain = 1.0
       if role == .embedding { gain = Double(shape.hidden).squareRoot() }
-      if source.tensor.contains("o_proj") { gain = 0.3 }
+      if source.tensor.contains("o_proj") || source.tensor.contains("out_proj") { gain = 0.3 }
       if source.tensor.contains("down_proj") { gain = 0.5 }
       return SyntheticMatrix(
         subject: subject, name: source.tensor, rows: source.rows, columns: source.columns,

@@ -119,17 +119,18 @@ struct SyntheticRouter: RowSource {
   }
 }
 
-/// A norm weight of ones.
-struct SyntheticOnes: RowSource {
+/// A norm weight of ones, or a bias of zeros.
+struct SyntheticConstant: RowSource {
   let subject: String
   let name: String
+  let rows: Int
   let columns: Int
+  let value: Float
 
   var firstRow: Int { 0 }
-  var rows: Int { 1 }
   var format: SourceFormat { .f32 }
 
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {
-    buffer.assumingMemoryBound(to: Float.self).update(repeating: 1)
+    buffer.assumingMemoryBound(to: Float.self).update(repeating: value)
   }
 }

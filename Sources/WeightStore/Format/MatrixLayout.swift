@@ -32,6 +32,9 @@ public struct MatrixLayout: Sendable, Hashable {
     case .q8: return alignUp(padded / 32 * 32, to: 64) + padded * 16
     case .q4: return alignUp(padded / 32 * 32, to: 64) + padded * 8
     case .q4a: return padded / 64 * 64 + padded * 8
+    case .mxfp4: return alignUp(padded / 32 * 16, to: 64) + padded * 8
+    case .q3: return alignUp(padded / 32 * 32, to: 64) + padded * 6
+    case .q2: return alignUp(padded / 32 * 32, to: 64) + padded * 4
     }
   }
 

@@ -10,6 +10,10 @@ public enum Scheme: String, Sendable, CaseIterable {
   case q4
   /// 4-bit affine, groups of 64, bf16 scale and bias: what MLX 4-bit holds.
   case q4a
+  /// 4-bit floats (e2m1), groups of 32, a power of two as scale: what gpt-oss and GGUF MXFP4 hold.
+  case mxfp4
+  /// 3-bit and 2-bit symmetric, groups of 32, f16 scale: for those who need the space.
+  case q3, q2
 
   /// Reads a scheme's name as users of other tools know it (`q4_0`, `Q8_0`, `fp16`, …).
   public init?(userName: String) {
@@ -20,6 +24,9 @@ public enum Scheme: String, Sendable, CaseIterable {
     case "q8", "q8_0", "8bit": self = .q8
     case "q4", "q4_0", "4bit", "q4s": self = .q4
     case "q4a", "q4_affine", "mlx4": self = .q4a
+    case "mxfp4", "fp4": self = .mxfp4
+    case "q3", "3bit": self = .q3
+    case "q2", "2bit": self = .q2
     default: return nil
     }
   }
@@ -32,6 +39,9 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .q8: FM_Q8
     case .q4: FM_Q4
     case .q4a: FM_Q4A
+    case .mxfp4: FM_MXFP4
+    case .q3: FM_Q3
+    case .q2: FM_Q2
     }
   }
 
@@ -40,13 +50,18 @@ public enum Scheme: String, Sendable, CaseIterable {
     switch self {
     case .f32: 1
     case .f16, .bf16: 2
-    case .q8, .q4: 32
+    case .q8, .q4, .mxfp4, .q3, .q2: 32
     case .q4a: 64
     }
   }
 
   /// Whether int8 activations can be used with it.
-  public var isQuantized: Bool { self == .q8 || self == .q4 || self == .q4a }
+  public var isQuantized: Bool {
+    switch self {
+    case .f32, .f16, .bf16: false
+    case .q8, .q4, .q4a, .mxfp4, .q3, .q2: true
+    }
+  }
 
   /// Storage per weight, scales included, padding not.
   public var bitsPerWeight: Double {
@@ -55,6 +70,9 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .f16, .bf16: 16
     case .q8: 8.5
     case .q4, .q4a: 4.5
+    case .mxfp4: 4.25
+    case .q3: 3.5
+    case .q2: 2.5
     }
   }
 
@@ -67,6 +85,9 @@ public enum Scheme: String, Sendable, CaseIterable {
     case .q8: "8-bit symmetric, group 32"
     case .q4: "4-bit symmetric, group 32"
     case .q4a: "4-bit affine, group 64"
+    case .mxfp4: "4-bit float, group 32"
+    case .q3: "3-bit symmetric, group 32"
+    case .q2: "2-bit symmetric, group 32"
     }
   }
 }

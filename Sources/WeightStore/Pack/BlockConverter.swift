@@ -7,10 +7,13 @@ struct PieceError: Sendable, Equatable {
   var squaredError = 0.0
   /// Sum of squares of the source; zero where nothing was lost and nothing was measured.
   var squares = 0.0
+  /// Greatest magnitude of an error.
+  var greatestError: Float = 0
 
   mutating func add(_ other: PieceError) {
     squaredError += other.squaredError
     squares += other.squares
+    greatestError = max(greatestError, other.greatestError)
   }
 }
 
@@ -41,33 +44,23 @@ struct BlockConverter: ~Copyable {
     _ rows: UnsafeRawPointer, valid: Int, columns: Int, format: SourceFormat, scheme: Scheme,
     search: Bool, into block: UnsafeMutableRawPointer
   ) throws(Problem) -> PieceError {
-    let rowBytes = format.rowBytes(columns: columns)
-    if format.isQuantized {
-      if let bad = GGMLRows.firstBadRow(rows, count: valid, columns: columns, format: format) {
+    if KeptRows.keeps(format, in: scheme) {
+      if let bad = KeptRows.firstBadRow(rows, count: valid, columns: columns, format: format) {
         throw .notFinite(row: bad)
       }
-      if format == .q4_0, scheme == .q4 {
-        fm_pack_block_q4_0(
-          rows.assumingMemoryBound(to: UInt8.self), rowBytes, valid, columns, block)
-        return PieceError()
-      }
-      if scheme == .q8 {
-        packQ8(rows, valid: valid, columns: columns, format: format, into: block)
-        return PieceError()
-      }
+      keep(rows, valid: valid, columns: columns, format: format, scheme: scheme, into: block)
+      if format.isExact(in: scheme) { return PieceError() }
+      return try measure(
+        rows, valid: valid, columns: columns, format: format, scheme: scheme, block: block)
     }
     let values = try floats(rows, valid: valid, columns: columns, format: format)
-    // Finite floats cannot overflow a double's sum of squares: not finite means a bad value.
-    let squares = Self.sumOfSquares(values, valid * columns)
-    guard squares.isFinite else {
-      let bad = (0..<valid).first { !Self.sumOfSquares(values + $0 * columns, columns).isFinite }
-      throw .notFinite(row: bad ?? 0)
-    }
+    let squares = try finiteSquares(values, valid: valid, columns: columns)
     let error = fm_pack_block(
       scheme.kernelScheme, values, columns, valid, columns, search, block)
-    guard error.isFinite else { throw .outOfRange }
+    guard error.squares.isFinite else { throw .outOfRange }
     if format.isExact(in: scheme) { return PieceError() }
-    return PieceError(squaredError: error, squares: squares)
+    return PieceError(
+      squaredError: error.squares, squares: squares, greatestError: error.greatest)
   }
 
   /// The one row of a vector.
@@ -79,23 +72,67 @@ struct BlockConverter: ~Copyable {
     out.copyMemory(from: values, byteCount: count * 4)
   }
 
-  private func packQ8(
-    _ rows: UnsafeRawPointer, valid: Int, columns: Int, format: SourceFormat,
+  /// Rearranges codes; nothing is computed but the rounding of wide scales.
+  private func keep(
+    _ rows: UnsafeRawPointer, valid: Int, columns: Int, format: SourceFormat, scheme: Scheme,
     into block: UnsafeMutableRawPointer
   ) {
-    guard format == .q4_0, let scratch = scratch.baseAddress else {
+    let bytes = rows.assumingMemoryBound(to: UInt8.self)
+    let stride = format.rowBytes(columns: columns)
+    switch (format, scheme) {
+    case (.q4_0, .q8):
+      guard let scratch = scratch.baseAddress else { return }
+      let wideStride = SourceFormat.q8_0.rowBytes(columns: columns)
+      let wide = UnsafeMutableRawPointer(scratch)
+      for row in 0..<valid {
+        KeptRows.widenToQ8(
+          rows + row * stride, columns: columns, into: wide + row * wideStride)
+      }
       fm_pack_block_q8_0(
-        rows.assumingMemoryBound(to: UInt8.self), format.rowBytes(columns: columns), valid, columns,
-        block)
-      return
+        wide.assumingMemoryBound(to: UInt8.self), wideStride, valid, columns, block)
+    case (.q8_0, _): fm_pack_block_q8_0(bytes, stride, valid, columns, block)
+    case (.mxfp4, _): fm_pack_block_mxfp4(bytes, stride, valid, columns, block)
+    case (.affine4, _): fm_pack_block_affine(bytes, stride, valid, columns, false, block)
+    case (.affine4Wide, _): fm_pack_block_affine(bytes, stride, valid, columns, true, block)
+    default: fm_pack_block_q4_0(bytes, stride, valid, columns, block)
     }
-    let stride = SourceFormat.q8_0.rowBytes(columns: columns)
-    let wide = UnsafeMutableRawPointer(scratch)
-    for row in 0..<valid {
-      GGMLRows.widenToQ8(
-        rows + row * format.rowBytes(columns: columns), columns: columns, into: wide + row * stride)
+  }
+
+  /// What a block differs by from the rows it was made of.
+  private func measure(
+    _ rows: UnsafeRawPointer, valid: Int, columns: Int, format: SourceFormat, scheme: Scheme,
+    block: UnsafeRawPointer
+  ) throws(Problem) -> PieceError {
+    let values = try floats(rows, valid: valid, columns: columns, format: format)
+    let squares = try finiteSquares(values, valid: valid, columns: columns)
+    var matrix = fm_matrix(
+      data: block.assumingMemoryBound(to: UInt8.self), rows: UInt32(valid),
+      columns: UInt32(columns), scheme: scheme.kernelScheme)
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: columns) { stored in
+      var result = PieceError(squares: squares)
+      guard let base = stored.baseAddress else { return result }
+      for row in 0..<valid {
+        fm_unpack_row(&matrix, row, base)
+        for column in 0..<columns {
+          let difference = values[row * columns + column] - base[column]
+          result.squaredError += Double(difference) * Double(difference)
+          result.greatestError = max(result.greatestError, abs(difference))
+        }
+      }
+      return result
     }
-    fm_pack_block_q8_0(wide.assumingMemoryBound(to: UInt8.self), stride, valid, columns, block)
+  }
+
+  /// Finite floats cannot overflow a double's sum of squares: not finite means a bad value.
+  private func finiteSquares(_ values: UnsafePointer<Float>, valid: Int, columns: Int)
+    throws(Problem) -> Double
+  {
+    let squares = Self.sumOfSquares(values, valid * columns)
+    guard squares.isFinite else {
+      let bad = (0..<valid).first { !Self.sumOfSquares(values + $0 * columns, columns).isFinite }
+      throw .notFinite(row: bad ?? 0)
+    }
+    return squares
   }
 
   private func floats(
@@ -106,14 +143,13 @@ struct BlockConverter: ~Copyable {
     case .f32: return rows.assumingMemoryBound(to: Float.self)
     case .f16: fm_widen_f16(rows.assumingMemoryBound(to: UInt16.self), valid * columns, scratch)
     case .bf16: fm_widen_bf16(rows.assumingMemoryBound(to: UInt16.self), valid * columns, scratch)
-    case .q4_0, .q8_0:
-      if let bad = GGMLRows.firstBadRow(rows, count: valid, columns: columns, format: format) {
-        throw .notFinite(row: bad)
-      }
+    default:
+      guard let kind = format.rowFormat else { throw .outOfRange }
       let rowBytes = format.rowBytes(columns: columns)
       for row in 0..<valid {
-        GGMLRows.widen(
-          rows + row * rowBytes, columns: columns, format: format, into: scratch + row * columns)
+        fm_unpack_format(
+          kind, (rows + row * rowBytes).assumingMemoryBound(to: UInt8.self), columns,
+          scratch + row * columns)
       }
     }
     return UnsafePointer(scratch)

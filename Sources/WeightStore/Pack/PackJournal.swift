@@ -20,7 +20,7 @@ struct PackJournal: ~Copyable {
     case plan(fingerprint: Checksum, name: String)
   }
 
-  private static let magic = "fmoe-journal-1"
+  private static let magic = "fmoe-journal-2"
   private let file: File
   private var end: Int
   private(set) var entries: [Int: Entry] = [:]
@@ -69,7 +69,8 @@ struct PackJournal: ~Copyable {
 
   mutating func add(_ entry: Entry) throws(Failure) {
     let errors = entry.errors.map {
-      String($0.squaredError.bitPattern, radix: 16) + " " + String($0.squares.bitPattern, radix: 16)
+      [$0.squaredError.bitPattern, $0.squares.bitPattern, UInt64($0.greatestError.bitPattern)]
+        .map { String($0, radix: 16) }.joined(separator: " ")
     }
     try append((["\(entry.unit)", "\(entry.checksum)"] + errors).joined(separator: " "))
   }
@@ -106,15 +107,18 @@ struct PackJournal: ~Copyable {
 
   private static func entry(_ parts: [String]) -> Entry? {
     guard let unit = Int(parts[0]), unit >= 0, let checksum = Checksum(hexadecimal: parts[1]),
-      parts.count % 2 == 0
+      parts.count % 3 == 2
     else { return nil }
     var errors: [PieceError] = []
-    for at in stride(from: 2, to: parts.count, by: 2) {
-      guard let error = UInt64(parts[at], radix: 16), let squares = UInt64(parts[at + 1], radix: 16)
+    for at in stride(from: 2, to: parts.count, by: 3) {
+      guard let error = UInt64(parts[at], radix: 16),
+        let squares = UInt64(parts[at + 1], radix: 16),
+        let greatest = UInt32(parts[at + 2], radix: 16)
       else { return nil }
       errors.append(
         PieceError(
-          squaredError: Double(bitPattern: error), squares: Double(bitPattern: squares)))
+          squaredError: Double(bitPattern: error), squares: Double(bitPattern: squares),
+          greatestError: Float(bitPattern: greatest)))
     }
     return Entry(unit: unit, checksum: checksum, errors: errors)
   }

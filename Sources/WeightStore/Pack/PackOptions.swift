@@ -69,6 +69,22 @@ public struct QuantizationError: Sendable, Equatable {
   public var relativeSquaredError: Double
 }
 
+/// What became of all tensors of one kind that came in one format: a line of `pack --report`.
+public struct TensorClassError: Sendable, Equatable {
+  /// `experts gate_up`, `attention`, …
+  public var tensorClass: String
+  /// The formats of the source's rows.
+  public var formats: [SourceFormat]
+  public var scheme: Scheme
+  public var weights: Int
+  /// Whether every number has its own value in the store.
+  public var isExact: Bool
+  /// Root mean square error over root mean square weight.
+  public var relativeError: Double
+  /// Greatest error over root mean square weight.
+  public var greatestError: Double
+}
+
 public struct PackResult: Sendable {
   public var path: String
   public var sourceBytes: Int
@@ -77,5 +93,6 @@ public struct PackResult: Sendable {
   public var storeBytes: Int
   public var seconds: Double
   public var errors: [QuantizationError]
+  public var classes: [TensorClassError]
   public var warnings: [String]
 }

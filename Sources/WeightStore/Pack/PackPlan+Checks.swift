@@ -72,7 +72,7 @@ extension PackPlan {
   private static func check(_ rows: Rows, _ layout: TensorLayout, _ place: String) throws(Failure) {
     for source in rows.sources {
       guard source.columns > 0, source.rows > 0,
-        !source.format.isQuantized || source.columns % 32 == 0
+        source.columns % source.format.blockColumns == 0
       else {
         throw Failure(
           .mismatch, source.subject, at: "tensor \(source.name)",

@@ -21,11 +21,16 @@ public struct PackPlan: Sendable {
 
   public struct Resident: Sendable {
     public var name: String
+    /// What reports count it as: attention, head, …
+    public var tensorClass: String
     public var layout: TensorLayout
     public var rows: Rows
 
-    public init(name: String, layout: TensorLayout, rows: Rows) {
+    public init(
+      name: String, tensorClass: String = "resident", layout: TensorLayout, rows: Rows
+    ) {
       self.name = name
+      self.tensorClass = tensorClass
       self.layout = layout
       self.rows = rows
     }

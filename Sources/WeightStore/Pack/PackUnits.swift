@@ -18,6 +18,8 @@ struct PackUnits: Sendable {
   }
 
   struct Section: Sendable {
+    /// What reports count it as.
+    let tensorClass: String
     let layout: TensorLayout
     let rows: PackPlan.Rows
     let offset: Int
@@ -55,7 +57,10 @@ struct PackUnits: Sendable {
       builder.add(
         file: Manifest.residentFileName, offset: placement.offsets[at], bytes: tensor.layout.bytes,
         paddedBytes: next - placement.offsets[at],
-        sections: [Section(layout: tensor.layout, rows: tensor.rows, offset: 0)], part: .residents)
+        sections: [
+          Section(
+            tensorClass: tensor.tensorClass, layout: tensor.layout, rows: tensor.rows, offset: 0)
+        ], part: .residents)
     }
     var files = [(path: Manifest.residentFileName, bytes: placement.fileBytes)]
     for (file, record, records) in plan.recordFiles {
@@ -64,7 +69,8 @@ struct PackUnits: Sendable {
           file: file, offset: at * record.stride, bytes: record.bytes,
           paddedBytes: record.stride,
           sections: zip(record.sections, rows).map {
-            Section(layout: $0.layout, rows: $1, offset: $0.offset)
+            Section(
+              tensorClass: "experts " + $0.name, layout: $0.layout, rows: $1, offset: $0.offset)
           }, part: .experts)
       }
       files.append((file, records.count * record.stride))

@@ -59,7 +59,8 @@ public enum Packer {
     return PackResult(
       path: workspace.output, sourceBytes: plan.sourceBytes,
       resumedSourceBytes: done.resumedSourceBytes, storeBytes: plan.storeBytes,
-      seconds: Clock.seconds(since: start), errors: errors, warnings: plan.warnings)
+      seconds: Clock.seconds(since: start), errors: errors,
+      classes: TensorClassError.summary(units, done.errors), warnings: plan.warnings)
   }
 
   /// Writes what is known only now and publishes.

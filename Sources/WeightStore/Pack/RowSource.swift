@@ -13,6 +13,8 @@ public protocol RowSource: Sendable {
   var rows: Int { get }
   var columns: Int { get }
   var format: SourceFormat { get }
+  /// What the fingerprint of a plan says about this source.
+  var identity: String { get }
 
   /// Fills `buffer`, exactly `rows.count * format.rowBytes(columns:)` bytes.
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure)
@@ -22,6 +24,5 @@ extension RowSource {
   var rowBytes: Int { format.rowBytes(columns: columns) }
   var byteCount: Int { rows * rowBytes }
 
-  /// What the fingerprint of a plan says about this source.
-  var identity: String { "\(name) \(firstRow) \(rows) \(columns) \(format.rawValue)" }
+  public var identity: String { "\(name) \(firstRow) \(rows) \(columns) \(format.rawValue)" }
 }

@@ -12,7 +12,7 @@ struct PackingArguments: ParsableArguments {
 
   @Option(
     help: ArgumentHelp(
-      "How experts are stored: q4 (default), q4a, q8, bf16, f16, f32, or none to keep the"
+      "How experts are stored: q4 (default), q4a, mxfp4, q8, q3, q2, bf16, f16, f32, or none to keep the"
         + " source's numbers.", valueName: "scheme"))
   var scheme = "auto"
 

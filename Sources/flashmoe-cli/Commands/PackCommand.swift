@@ -29,6 +29,9 @@ struct PackCommand: ParsableCommand {
   @Flag(help: "Round to the absolute maximum's grid instead of searching the best scales.")
   var plainRounding = false
 
+  @Flag(help: "Print a line for each class of tensors: its format, its scheme, its error.")
+  var report = false
+
   @Option(help: ArgumentHelp("The model's name in the store.", valueName: "text"))
   var name: String?
 
@@ -43,11 +46,11 @@ struct PackCommand: ParsableCommand {
     let checkpoint = try Checkpoint.open(source)
     let plan = try ModelPacking.plan(checkpoint: checkpoint, options: options)
     let result = try packing.pack(plan, label: "pack")
-    let report = PackReport(result: result)
+    let text = PackReport(result: result, isDetailed: report)
     if common.json {
-      Output.print(report.json)
+      Output.print(text.json)
     } else {
-      Output.print(report.text)
+      Output.print(text.text)
       Output.print("\nNext: flashmoe run \(result.path) -p \"Hello\"")
     }
   }

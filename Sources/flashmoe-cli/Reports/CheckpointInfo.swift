@@ -21,16 +21,7 @@ struct CheckpointInfo {
   }
 
   private static func facts(_ checkpoint: Checkpoint) throws(Failure) -> ModelFacts {
-    var config = checkpoint.config
-    var subject = checkpoint.path + "/config.json"
-    if checkpoint.kind == .gguf {
-      subject = checkpoint.path
-      guard let architecture = checkpoint.metadata["general.architecture"]?.string else {
-        throw Failure(.malformed, subject, at: "general.architecture", "is missing")
-      }
-      config = try ModelRegistry.family(ggufArchitecture: architecture, subject: subject).config(
-        fromGGUF: checkpoint.metadata, tensors: checkpoint.tensors, subject: subject)
-    }
+    let (config, subject) = try ModelRegistry.config(of: checkpoint)
     let (family, configuration) = try ModelRegistry.read(config, subject: subject)
     return ModelFacts(family, configuration)
   }

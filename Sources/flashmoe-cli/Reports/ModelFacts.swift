@@ -11,7 +11,7 @@ struct ModelFacts {
 
   init(_ family: any ModelFamily.Type, _ configuration: ModelConfiguration) {
     self.configuration = configuration
-    let catalog = family.catalog(configuration, kind: .huggingFace)
+    let catalog = family.catalog(configuration, form: .published)
     var resident = 0
     for tensor in catalog.residents { resident += Self.weights(tensor.arrangement) }
     var routed = 0
@@ -29,11 +29,12 @@ struct ModelFacts {
     switch arrangement {
     case .plain(let source): source.rows * source.columns
     case .blockedPairs(let gate, let up): gate.rows * gate.columns + up.rows * up.columns
+    case .heads(let sources): sources.reduce(0) { $0 + $1.rows * $1.columns }
     }
   }
 
   var json: JSONObject {
-    [
+    var json: JSONObject = [
       "model_type": .string(configuration.modelType),
       "layers": .integer(configuration.layerCount),
       "expert_layers": .integer(configuration.sparseLayers.count),
@@ -41,9 +42,6 @@ struct ModelFacts {
       "experts_per_token": .integer(configuration.experts.perToken),
       "hidden_size": .integer(configuration.hiddenSize),
       "expert_inner_size": .integer(configuration.experts.inner),
-      "heads": .integer(configuration.attention.headCount),
-      "key_value_heads": .integer(configuration.attention.keyValueHeadCount),
-      "head_dimension": .integer(configuration.attention.headDimension),
       "vocabulary": .integer(configuration.vocabularySize),
       "maximum_context": .integer(configuration.maximumPositions),
       "tied_embeddings": .bool(configuration.tiesEmbeddings),
@@ -54,6 +52,21 @@ struct ModelFacts {
       "parameters": .integer(totalParameters),
       "active_parameters": .integer(activeParameters),
     ]
+    if let attention = configuration.latentAttentions.first {
+      json["heads"] = .integer(attention.headCount)
+      json["latent_dimension"] = .integer(attention.rank)
+      json["rotated_key_dimension"] = .integer(attention.rotatedDimension)
+    }
+    if !configuration.deltaNets.isEmpty {
+      json["delta_net_layers"] = .integer(configuration.deltaNets.count)
+      json["recurrent_state_bytes"] = .integer(configuration.recurrentStateBytes)
+    }
+    if let attention = configuration.attentions.first {
+      json["heads"] = .integer(attention.headCount)
+      json["key_value_heads"] = .integer(attention.keyValueHeadCount)
+      json["head_dimension"] = .integer(attention.headDimension)
+    }
+    return json
   }
 
   func add(to table: inout Table) {
@@ -64,10 +77,27 @@ struct ModelFacts {
       "layers",
       "\(model.layerCount)" + (dense > 0 ? ", \(dense) of them dense" : "")
         + ", hidden size \(model.hiddenSize)")
-    table.add(
-      "attention",
-      "\(model.attention.headCount) heads, \(model.attention.keyValueHeadCount) for keys and "
-        + "values, of \(model.attention.headDimension)")
+    if let attention = model.attentions.first {
+      let windowed = model.attentions.filter { $0.window != nil }
+      let window = windowed.first?.window.map { ", a window of \($0) in \(windowed.count) layers" }
+      table.add(
+        "attention",
+        "\(attention.headCount) heads, \(attention.keyValueHeadCount) for keys and "
+          + "values, of \(attention.headDimension)" + (window ?? ""))
+    }
+    if let attention = model.latentAttentions.first {
+      table.add(
+        "latent attention",
+        "\(attention.headCount) heads over \(attention.rank) compressed numbers and a key of "
+          + "\(attention.rotatedDimension)")
+    }
+    if let net = model.deltaNets.first {
+      table.add(
+        "gated DeltaNet",
+        "in \(model.deltaNets.count) layers, \(net.valueHeadCount) heads of "
+          + "\(net.keyDimension) × \(net.valueDimension), "
+          + ByteCount.format(model.recurrentStateBytes) + " in all")
+    }
     table.add(
       "keys and values",
       ByteCount.format(KeyValueType.f16.bytesPerPosition(model)) + " a token, "

@@ -5,8 +5,16 @@ import WeightStore
 /// What a pack made and what quantizing cost.
 struct PackReport {
   let result: PackResult
+  /// Whether each class of tensors gets a line.
+  var isDetailed = false
 
   var json: JSONObject {
+    var object = summary
+    if isDetailed { object["report"] = .array(result.classes.map(\.json)) }
+    return object
+  }
+
+  private var summary: JSONObject {
     [
       "store": .string(result.path),
       "source_bytes": .integer(result.sourceBytes),
@@ -46,6 +54,23 @@ struct PackReport {
             + " (root mean square)")
     }
     if !result.errors.isEmpty { lines.append(table.text()) }
+    if isDetailed { lines += ["", details] }
     return lines.joined(separator: "\n")
+  }
+
+  /// A line a class of tensors: what it came as, what it is stored as, what that cost.
+  private var details: String {
+    var table = Table(.left, .left, .left, .right, .right, .right)
+    table.add("tensors", "from", "to", "weights", "error, rms", "greatest")
+    for row in result.classes {
+      func share(_ value: Double) -> String {
+        row.isExact ? "exact" : "\(ByteCount.fixed(value * 100, digits: 3)) %"
+      }
+      table.add(
+        row.tensorClass, row.formats.map(\.rawValue).joined(separator: "+"), row.scheme.rawValue,
+        ModelFacts.count(row.weights), share(row.relativeError),
+        row.isExact ? "" : share(row.greatestError))
+    }
+    return table.text() + "\nErrors are relative to the root mean square of the weights."
   }
 }

@@ -217,8 +217,11 @@ import WeightStore
       if case .matrix(let matrix) = tensor.layout { return sum + matrix.rows * matrix.columns }
       return sum
     }
-    #expect(abs(Double(residents) / Double(real.residentWeights) - 1) < 0.02)
-    #expect(plan.source["stand_in"]?.string?.contains("DeltaNet") == true)
+    #expect(abs(Double(residents) / Double(real.residentWeights) - 1) < 0.001)
+    let model = try ModelRegistry.read(plan.config, subject: "plan").configuration
+    #expect(
+      model.deltaNets.count == real.layers / 4 * 3 && model.attentions.count == real.layers / 4)
+    #expect(model.deltaNets.allSatisfy { $0.valueHeadCount == real.linearValueHeads })
   }
 
   /// 40 GB stand for 217: no layer has a record twice, nor the next ten layers one of its.

@@ -30,6 +30,14 @@ struct TestTensor {
     }
   }
 
+  /// These very bytes.
+  init(_ name: String, _ type: String, _ shape: [Int], bytes: [UInt8]) {
+    self.name = name
+    self.type = type
+    self.shape = shape
+    self.bytes = bytes
+  }
+
   static func word(_ value: UInt16) -> [UInt8] { [UInt8(value & 255), UInt8(value >> 8)] }
 
   /// One element as the format defines it.

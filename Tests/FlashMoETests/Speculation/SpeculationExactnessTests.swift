@@ -214,15 +214,21 @@ import WeightStore
   }
 
   /// Logits row by row, not only the tokens they lead to: random drafts over a given text.
-  @Test(arguments: ["none", "q4", "q4a", "q8"])
-  func logitsAreBitIdentical(scheme: String) throws {
+  ///
+  /// Compressed caches and recurrent states are taken back like keys and values.
+  @Test(
+    arguments: [
+      ("qwen3_moe", "none"), ("qwen3_moe", "q4"), ("qwen3_moe", "q4a"), ("qwen3_moe", "q8"),
+      ("deepseek_v2", "none"), ("deepseek_v3", "q8"), ("qwen3_next", "none"),
+      ("qwen3_next", "q4"), ("qwen3_5_moe_vl", "q8"),
+    ])
+  func logitsAreBitIdentical(fixture: String, scheme: String) throws {
     let directory = try TemporaryDirectory("speculation")
     let choice = try SchemeChoice(parsing: scheme)
+    let checkpoint = Fixtures.path("oracle/" + fixture)
     let store = try OracleStore.pack(
-      Fixtures.path("oracle/qwen3_moe"), in: directory,
-      options: PackingOptions(experts: choice, residents: choice))
-    let tokens = try ExpectedTensors(Fixtures.path("oracle/qwen3_moe/expected.safetensors"))
-      .integers("input_ids")
+      checkpoint, in: directory, options: PackingOptions(experts: choice, residents: choice))
+    let tokens = try ExpectedTensors(checkpoint + "/expected.safetensors").integers("input_ids")
     for (threads, slots) in [(1, 5), (2, 9), (2, nil)] as [(Int, Int?)] {
       let engine = try Engine(
         store: store,
@@ -251,7 +257,9 @@ import WeightStore
           #expect(core.context == tokens)
           return (logits, steps.statistics)
         }
-        #expect(got == want, "\(scheme), \(threads) threads, \(slots ?? -1) slots, seed \(seed)")
+        #expect(
+          got == want,
+          "\(fixture) \(scheme), \(threads) threads, \(slots ?? -1) slots, seed \(seed)")
         #expect(sizes.acceptedTokens > 0 && sizes.acceptedTokens < sizes.proposedTokens)
       }
     }

@@ -1,3 +1,4 @@
+import CKernels
 import Support
 import TestSupport
 import Testing
@@ -28,13 +29,15 @@ import Testing
 
   @Test(arguments: [
     (SourceFormat.f32, Scheme.f32), (.f16, .f16), (.bf16, .bf16), (.bf16, .f32), (.f16, .f32),
-    (.q4_0, .q4), (.q8_0, .q8), (.q4_0, .q8), (.q4_0, .f32), (.q8_0, .f32),
+    (.q4_0, .q4), (.q8_0, .q8), (.q4_0, .q8), (.q4_0, .f32), (.q8_0, .f32), (.mxfp4, .mxfp4),
+    (.mxfp4, .f32), (.affine4, .q4a), (.affine4, .f32), (.affine4Wide, .f32),
   ])
   func losslessSchemesKeepEveryNumber(format: SourceFormat, scheme: Scheme) throws {
     let directory = try TemporaryDirectory("pack")
     let output = directory.file("a.fmoe")
     let plan = PackFixtures.plan(
-      scheme: scheme, down: scheme, resident: scheme, format: format, inner: 96)
+      scheme: scheme, down: scheme, resident: scheme, format: format,
+      inner: format.blockColumns == 64 ? 128 : 96)
     let result = try Packer.pack(plan, to: output)
     for error in result.errors {
       #expect(error.relativeSquaredError == 0)
@@ -74,10 +77,67 @@ import Testing
     }
   }
 
+  /// Rows of every format that is read, through the packer as f32.
+  @Test(arguments: SourceFormat.allCases)
+  func everyFormatIsUnpacked(format: SourceFormat) throws {
+    let directory = try TemporaryDirectory("pack")
+    var plan = PackFixtures.plan()
+    let source = MemoryRows("rows", 37, 512, format, seed: 12)
+    plan.residents[0].rows = .plain(source)
+    plan.residents[0].layout = .matrix(MatrixLayout(rows: 37, columns: 512, scheme: .f32))
+    _ = try Packer.pack(plan, to: directory.file("a.fmoe"))
+    let resident = try FileSystem.readBytes(directory.file("a.fmoe") + "/resident.bin")
+    let layout = MatrixLayout(rows: 37, columns: 512, scheme: .f32)
+    let stored = PackFixtures.unpack(resident[0..<layout.bytes], layout)
+    for row in 0..<37 {
+      var expected = (0..<512).map { format.rowFormat == nil ? source.value(row, $0) : 0 }
+      if let kind = format.rowFormat {
+        let start = row * format.rowBytes(columns: 512)
+        let bytes = Array(source.bytes[start..<start + format.rowBytes(columns: 512)])
+        fm_unpack_format(kind, bytes, 512, &expected)
+      }
+      #expect(stored[row] == expected)
+    }
+  }
+
+  /// Codes are kept where only scale and bias must be rounded, and the report says what that costs.
+  @Test func wideScalesAreAllThatIsRounded() throws {
+    let directory = try TemporaryDirectory("pack")
+    var plan = PackFixtures.plan()
+    let source = MemoryRows("rows", 37, 128, .affine4Wide, seed: 12)
+    let layout = MatrixLayout(rows: 37, columns: 128, scheme: .q4a)
+    plan.residents[0].rows = .plain(source)
+    plan.residents[0].layout = .matrix(layout)
+    plan.residents[0].tensorClass = "attention"
+    let result = try Packer.pack(plan, to: directory.file("a.fmoe"))
+    let resident = try FileSystem.readBytes(directory.file("a.fmoe") + "/resident.bin")
+    let stored = PackFixtures.unpack(resident[0..<layout.bytes], layout)
+    var (error, squares, greatest) = (0.0, 0.0, 0.0)
+    for row in 0..<37 {
+      for column in 0..<128 {
+        let value = Double(source.value(row, column))
+        let difference = abs(Double(stored[row][column]) - value)
+        error += difference * difference
+        squares += value * value
+        greatest = max(greatest, difference)
+      }
+    }
+    #expect(error > 0 && error / squares < 1e-5)
+    let line = try #require(result.classes.first { $0.tensorClass == "attention" })
+    #expect(line.formats == [.affine4Wide] && line.scheme == .q4a && !line.isExact)
+    #expect(line.weights == 37 * 128)
+    #expect(abs(line.relativeError / (error / squares).squareRoot() - 1) < 1e-4)
+    let scale = (squares / Double(37 * 128)).squareRoot()
+    #expect(abs(line.greatestError / (greatest / scale) - 1) < 1e-4)
+    let experts = result.classes.filter { $0.tensorClass.hasPrefix("experts") }
+    #expect(experts.map(\.tensorClass) == ["experts gate_up", "experts down"])
+    #expect(experts.allSatisfy { $0.relativeError > 0 && $0.greatestError > $0.relativeError })
+  }
+
   /// The report must be what an independent comparison of source and store gives.
   @Test(arguments: [
     (SourceFormat.f32, Scheme.q4), (.bf16, .q8), (.f16, .q4a), (.q8_0, .q4), (.f32, .bf16),
-    (.f32, .f16),
+    (.f32, .f16), (.f32, .mxfp4), (.bf16, .q3), (.f32, .q2),
   ])
   func quantizationErrorIsMeasured(format: SourceFormat, scheme: Scheme) throws {
     let directory = try TemporaryDirectory("pack")
@@ -148,10 +208,11 @@ import Testing
     let directory = try TemporaryDirectory("pack")
     for (format, bad) in [
       (SourceFormat.f32, [UInt8]([0, 0, 0xC0, 0x7F])), (.bf16, [0x80, 0xFF]), (.f16, [0, 0x7C]),
-      (.q8_0, [0, 0xFC]), (.q4_0, [1, 0x7E]),
+      (.q8_0, [0, 0xFC]), (.q4_0, [1, 0x7E]), (.mxfp4, [255]), (.affine4, [0, 0, 0xC0, 0x7F]),
+      (.affine4Wide, [0, 0, 0, 0, 0, 0, 0x80, 0xFF]),
     ] {
       for scheme in [format.matchingScheme, .q8] {
-        var plan = PackFixtures.plan(format: format, inner: 96)
+        var plan = PackFixtures.plan(format: format, inner: 128)
         var source = MemoryRows("poisoned", 50, 64, format, seed: 3)
         source.firstRow = 100
         let at = 37 * format.rowBytes(columns: 64)

@@ -1,4 +1,5 @@
 import CKernels
+import Glibc
 import Support
 import TestSupport
 
@@ -40,10 +41,28 @@ struct MemoryRows: RowSource {
         default: bytes += Self.littleEndian(Self.half(value))
         }
       }
-    case .q4_0, .q8_0:
+    case .mxfp4:
       for _ in 0..<rows * columns / 32 {
-        bytes += Self.littleEndian(Self.half(Float.random(in: -0.1...0.1, using: &random)))
-        bytes += random.bytes(format == .q4_0 ? 16 : 32)
+        bytes += [UInt8.random(in: 110...130, using: &random)] + random.bytes(16)
+      }
+    case .affine4, .affine4Wide:
+      for _ in 0..<rows * columns / 64 {
+        for _ in 0..<2 {
+          let value = Float.random(in: -0.1...0.1, using: &random)
+          if format == .affine4 {
+            bytes += Self.littleEndian(UInt16(value.bitPattern >> 16))
+          } else {
+            withUnsafeBytes(of: value) { bytes += Array($0) }
+          }
+        }
+        bytes += random.bytes(32)
+      }
+    default:
+      // Scales of all others are halves; in the larger blocks they stand at the end.
+      for _ in 0..<rows * columns / format.blockColumns {
+        let scale = Self.littleEndian(Self.half(Float.random(in: -0.1...0.1, using: &random)))
+        let body = random.bytes(format.rowBytes(columns: format.blockColumns) - 2)
+        bytes += [.q3_k, .q6_k].contains(format) ? body + scale : scale + body
       }
     }
   }
@@ -65,7 +84,25 @@ struct MemoryRows: RowSource {
       let block = start + column / 32 * 34
       let quant = Int8(bitPattern: bytes[block + 2 + column % 32])
       return Float(Float16(bitPattern: word(block))) * Float(quant)
-    case .q4_0:
+    case .mxfp4:
+      let block = start + column / 32 * 17
+      let byte = bytes[block + 1 + column % 16]
+      let code = column % 32 < 16 ? byte & 15 : byte >> 4
+      let magnitudes: [Double] = [0, 0.5, 1, 1.5, 2, 3, 4, 6]
+      let magnitude = magnitudes[Int(code & 7)] * pow(2, Double(bytes[block]) - 127)
+      return Float(code & 8 == 0 ? magnitude : -magnitude)
+    case .affine4, .affine4Wide:
+      let wide = format == .affine4Wide
+      let block = start + column / 64 * (wide ? 40 : 36)
+      func parameter(_ at: Int) -> Float {
+        Float(
+          bitPattern: wide
+            ? UInt32(word(block + 4 * at)) | UInt32(word(block + 4 * at + 2)) << 16
+            : UInt32(word(block + 2 * at)) << 16)
+      }
+      let byte = bytes[block + (wide ? 8 : 4) + column % 64 / 2]
+      return parameter(0) * Float(column % 2 == 0 ? byte & 15 : byte >> 4) + parameter(1)
+    default:
       let block = start + column / 32 * 18
       let byte = bytes[block + 2 + column % 16]
       let nibble = column % 32 < 16 ? byte & 15 : byte >> 4
@@ -121,7 +158,7 @@ enum PackFixtures {
   }
 
   private static func downFormat(_ format: SourceFormat, _ inner: Int) -> SourceFormat {
-    format.isQuantized && inner % 32 != 0 ? .f16 : format
+    inner % format.blockColumns != 0 ? .f16 : format
   }
 
   /// Every file of a directory tree by its path, for comparing stores.
