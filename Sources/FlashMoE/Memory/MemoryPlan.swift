@@ -58,7 +58,7 @@ struct MemoryPlanner {
         if case .matrix(let matrix) = $0.layout { matrix.scheme.isQuantized } else { false }
       }
     }
-    return quantized ? .f16 : .f32
+    return quantized && !manifest.keepsSourceNumbers ? .f16 : .f32
   }
 
   var slotBytes: Int { manifest.layers.map(\.record.stride).max() ?? 0 }
