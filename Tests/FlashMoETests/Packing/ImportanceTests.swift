@@ -71,9 +71,10 @@ import WeightStore
     }
     let importance = try Importance(path)
     let (plain, weighted) = (try pack("plain.fmoe", nil), try pack("weighted.fmoe", importance))
+    let held = try TemporaryDirectory("exact")
     let exact = try StoreContents(
       try OracleStore.pack(
-        checkpoint, in: try TemporaryDirectory("exact"), options: try OracleStore.exact
+        checkpoint, in: held, options: try OracleStore.exact
       ).path)
     var (before, after) = (0.0, 0.0)
     for (at, layer) in plain.store.manifest.layers.enumerated() {

@@ -63,7 +63,7 @@ import WeightStore
     }
     let again = try Manifest(parsing: store.manifest.serialized(), subject: "again")
     #expect(again == store.manifest)
-    let report = try Verification.run(store.path)
+    let report = try Verification.verify(store.path)
     #expect(report.problems.isEmpty)
   }
 
@@ -75,7 +75,7 @@ import WeightStore
     var bytes = try FileSystem.readBytes(store.filePath(layer.file))
     bytes[layer.offset(ofExpert: expert) + 5] ^= 1
     try FileSystem.writeAtomically(bytes, to: store.filePath(layer.file))
-    let report = try Verification.run(store.path)
+    let report = try Verification.verify(store.path)
     #expect(report.problems.count == 1)
     #expect(report.problems.first?.place?.contains("expert \(expert),") == true)
   }
@@ -132,8 +132,6 @@ import WeightStore
 
   @Test func lyingManifestsAreRefused() throws {
     let store = try mixed(4, 2)
-    let text = String(decoding: store.manifest.serialized(), as: UTF8.self)
-    var json = try JSONValue.parse(Array(text.utf8), subject: "manifest")
     func refused(_ pieces: [String], _ change: (inout Manifest) -> Void) throws {
       var manifest = store.manifest
       change(&manifest)
@@ -153,7 +151,5 @@ import WeightStore
         record: first.cold?.record ?? first.record,
         isCold: [Bool](repeating: false, count: first.expertCount), hot: first.record)
     }
-    json = .null
-    _ = json
   }
 }
