@@ -253,15 +253,6 @@ void fm_widen_f16(const uint16_t *x, size_t n, float *y);
 // exclusive or of their 64-bit words, so that the reads cannot be left out.
 uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
 
-// The most arithmetic one core can do: `rounds` rounds of independent multiply-adds on registers
-// alone, without memory, unpacking or scales.  Returns the operations done, two a multiply-add,
-// for the caller to divide by the time; 0 where the processor lacks the level, and for plain C,
-// which has no instructions of its own.
-//   int8  AVX2: pair products and a 16-bit sum; AVX-512: vpdpbusd; AMX: tdpbssd on full tiles
-//   f32   fused multiply-adds
-uint64_t fm_probe_peak_int8_at(fm_level level, uint64_t rounds);
-uint64_t fm_probe_peak_f32_at(fm_level level, uint64_t rounds);
-
 // ## Tests
 
 // matmul_i8 of the AMX level with its tile instructions written out in C, everything else with the
