@@ -61,7 +61,7 @@ struct MemoryPlanner {
     return quantized && !manifest.keepsSourceNumbers ? .f16 : .f32
   }
 
-  var slotBytes: Int { manifest.layers.map(\.record.stride).max() ?? 0 }
+  var slotBytes: Int { manifest.largestStride }
 
   /// What the program needs beside the arena: code, runtime, vocabulary, manifest, stacks.
   var processBytes: Int {
