@@ -270,6 +270,12 @@ fm_pack_error fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size
 // and writes nothing where the processor lacks the level.
 fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
                         size_t valid_rows, size_t columns, bool search, void *block);
+// The same with a search for the least sum of squared errors times `importance`, one positive factor
+// a column, such as the mean square of the activations that meet it.  The errors returned are
+// unweighted.
+fm_pack_error fm_pack_block_weighted(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                                     size_t valid_rows, size_t columns, const float *importance,
+                                     void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
                      float *rows, size_t ld);
