@@ -35,7 +35,8 @@ struct FlashMoECommand: AsyncParsableCommand {
       CommandGroup(
         name: "Measuring",
         subcommands: [
-          PlanCommand.self, BenchCommand.self, PerplexityCommand.self, LogitsCommand.self,
+          DoctorCommand.self, PlanCommand.self, BenchCommand.self, PerplexityCommand.self,
+          LogitsCommand.self,
           TraceCommand.self, SimulateCommand.self, CalibrateCommand.self,
         ]),
     ])

@@ -13,7 +13,7 @@ import Testing
     }
   }
 
-  @Test(arguments: ["run", "chat", "pack", "info", "verify", "plan", "logits", "synth"])
+  @Test(arguments: ["run", "chat", "pack", "info", "verify", "plan", "logits", "synth", "doctor"])
   func everyCommandExplainsItselfAndTakesJSON(command: String) throws {
     let result = try flashmoe("help", command)
     #expect(result.code == 0)

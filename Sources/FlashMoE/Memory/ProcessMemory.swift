@@ -33,7 +33,7 @@ public struct ProcessMemory: Sendable {
   private static func status(_ key: String) -> Int? { field("/proc/self/status", key) }
 
   /// A `Key:   123 kB` line in bytes.
-  private static func field(_ path: String, _ key: String) -> Int? {
+  static func field(_ path: String, _ key: String) -> Int? {
     guard let text = readSmallFile(path) else { return nil }
     for line in text.split(separator: "\n") where line.hasPrefix(key + ":") {
       let parts = line.split(whereSeparator: { $0 == " " || $0 == "\t" })

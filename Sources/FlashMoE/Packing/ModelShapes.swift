@@ -71,6 +71,11 @@ public struct ModelShape: Sendable, Equatable {
       experts: 8, expertsPerToken: 2, inner: 32, vocabulary: 256),
   ]
 
+  /// Shapes of models that people can download.
+  public static var published: [ModelShape] {
+    all.filter { !["qwen3-7b-a1b", "qwen3-tiny"].contains($0.name) }
+  }
+
   /// Longer names people know a shape by.
   private static let otherNames = [
     "qwen3-next-80b-a3b": "qwen3-coder-next", "qwen3-coder-next-80b-a3b": "qwen3-coder-next",
