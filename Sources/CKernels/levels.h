@@ -15,8 +15,10 @@ typedef struct fm_fit {
 
 // Fits `count` columns w[k][r] of sixteen rows.  Written without fused operations and with
 // IEEE operations only, so every level finds the same codes and packing is reproducible.
+// `importance`, one factor a column or NULL, weighs the squared errors that the search minimises;
+// the errors it reports are unweighted.
 typedef void (*fm_fit_function)(const float (*w)[FM_BLOCK_ROWS], size_t count, bool search,
-                                fm_fit *fit);
+                                const float *importance, fm_fit *fit);
 
 typedef void (*fm_i8_function)(const fm_matrix *w, size_t block_begin, size_t block_end,
                                const fm_activations *a, size_t m, float *y, size_t ldy);

@@ -45,11 +45,10 @@ static inline uint16_t fm_to_f16(float x) {
 
 static inline float fm_from_bf16(uint16_t h) { return fm_float((uint32_t)h << 16); }
 
-// 2^(e - 128): the scale of an MX block, halved to go with doubled codes.  Exact down to the
-// subnormals of e = 0 and 1; infinite for 255, which stands for NaN.
+// 2^(e - 128): the scale of an MX block, halved to go with doubled codes.  Subnormal for e = 0 and 1;
+// 255, which stands for NaN and is never stored, becomes 2^127 as in GGML.
 static inline float fm_from_e8m0_half(uint8_t e) {
-  uint32_t u = (uint32_t)e << 23;
-  return fm_float(u > 0x00400000 ? u : 0x00400000) * 0.5f;
+  return fm_float(e < 2 ? 0x00200000u << e : (uint32_t)(e - 1) << 23);
 }
 
 // Twice the values of e2m1's sixteen codes, which are whole numbers; minus zero is zero, as in GGML.

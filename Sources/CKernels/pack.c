@@ -43,7 +43,7 @@ static void store_scales(fm_scheme scheme, const fm_fit *fit, uint8_t *scales) {
 
 static fm_pack_error pack_groups(const fm_level_functions *functions, fm_scheme scheme,
                                  const float *rows, size_t ld, size_t valid_rows, size_t columns,
-                                 bool search, uint8_t *block) {
+                                 bool search, const float *importance, uint8_t *block) {
   fm_fit_function function = fit_function(functions, scheme);
   size_t width = scheme == FM_Q4A ? 64 : 32;
   size_t padded = fm_padded_columns(scheme, columns);
@@ -59,7 +59,8 @@ static fm_pack_error pack_groups(const fm_level_functions *functions, fm_scheme 
     // Padding decodes to zero; in q4a it only ever meets zero activations.
     if (count < width)
       memset(fit.codes, fm_code_zero(scheme), sizeof fit.codes);
-    function((const float (*)[16])w, count, search, &fit);
+    function((const float (*)[16])w, count, search, importance ? importance + group * width : NULL,
+             &fit);
     store_scales(scheme, &fit, fm_group_scales(scheme, block, group));
     fm_store_codes(scheme, (const uint8_t (*)[16])fit.codes,
                 fm_group_lines(scheme, block, padded, group));
@@ -71,8 +72,9 @@ static fm_pack_error pack_groups(const fm_level_functions *functions, fm_scheme 
   return error;
 }
 
-fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
-                               size_t valid_rows, size_t columns, bool search, void *block) {
+static fm_pack_error pack_block(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                                size_t valid_rows, size_t columns, bool search,
+                                const float *importance, void *block) {
   const fm_level_functions *functions = fm_functions_at(level);
   if (!functions) return (fm_pack_error){-1, 0};
   memset(block, 0, fm_block_bytes(scheme, columns));
@@ -84,12 +86,24 @@ fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *ro
     case FM_F16: case FM_BF16:
       return pack_words(scheme, rows, ld, valid_rows, columns, block);
     case FM_Q8: case FM_Q4: case FM_Q4A: case FM_MXFP4: case FM_Q3: case FM_Q2:
-      return pack_groups(functions, scheme, rows, ld, valid_rows, columns, search, block);
+      return pack_groups(functions, scheme, rows, ld, valid_rows, columns, search, importance,
+                         block);
   }
   return (fm_pack_error){0, 0};
 }
 
+fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                               size_t valid_rows, size_t columns, bool search, void *block) {
+  return pack_block(level, scheme, rows, ld, valid_rows, columns, search, NULL, block);
+}
+
 fm_pack_error fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size_t valid_rows,
                             size_t columns, bool search, void *block) {
-  return fm_pack_block_at(fm_best_level(), scheme, rows, ld, valid_rows, columns, search, block);
+  return pack_block(fm_best_level(), scheme, rows, ld, valid_rows, columns, search, NULL, block);
+}
+
+fm_pack_error fm_pack_block_weighted(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                                     size_t valid_rows, size_t columns, const float *importance,
+                                     void *block) {
+  return pack_block(level, scheme, rows, ld, valid_rows, columns, true, importance, block);
 }

@@ -36,6 +36,7 @@
 #include "kernel_matmul.h"
 #include "kernel_matmul_i8.h"
 #include "kernel_fit.h"
+#include "kernel_fit_fp4.h"
 
 #include "tiles_emulated.h"
 #include "kernel_tiles.h"

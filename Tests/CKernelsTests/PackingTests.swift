@@ -271,4 +271,48 @@ import Testing
       #expect(abs(abs(stored - value) - nearest) < 1e-6, "\(value) became \(stored)")
     }
   }
+
+  /// Columns that matter more get smaller errors; equal importance is none; every level agrees.
+  @Test(arguments: Scheme.quantized)
+  func importanceWeighsTheSearch(scheme: Scheme) {
+    var random = Random(15)
+    let (rows, columns) = (16, 70)
+    var (weightedSum, plainSum) = (0.0, 0.0)
+    for _ in 0..<20 {
+      let source = Guarded(random.normals(rows * columns, deviation: 0.1))
+      let importance = Guarded(
+        (0..<columns).map { _ in random.int(0...3) == 0 ? 10 + random.uniform() : random.uniform() }
+      )
+      let plain = PackedMatrix(
+        scheme, rows: rows, columns: columns, source: source.array, search: true)
+      func pack(_ level: Level, _ importance: Guarded<Float>) -> ([UInt8], fm_pack_error) {
+        let block = Guarded(fm_block_bytes(scheme.value, columns), filledWith: UInt8(0xAA))
+        let error = fm_pack_block_weighted(
+          level.value, scheme.value, source.pointer, columns, rows, columns, importance.pointer,
+          block.pointer)
+        return (block.array, error)
+      }
+      func weighted(_ block: [UInt8]) -> (Double, Double) {
+        let bytes = Guarded(block)
+        let values = Guarded(rows * columns, filledWith: canary)
+        fm_unpack_block(scheme.value, bytes.pointer, columns, rows, values.pointer, columns)
+        var sums = (0.0, 0.0)
+        for at in 0..<rows * columns {
+          let error = Double(values[at] - source[at])
+          sums.0 += error * error * Double(importance[at % columns])
+          sums.1 += error * error
+        }
+        return sums
+      }
+      let results = Level.available.map { pack($0, importance) }
+      for other in results.dropFirst() { #expect(other.0 == results[0].0) }
+      let (error, unweighted) = weighted(results[0].0)
+      #expect(abs(results[0].1.squares - unweighted) <= 1e-5 * unweighted)
+      weightedSum += error
+      plainSum += weighted(plain.bytes.array).0
+      let ones = Guarded(columns, filledWith: Float(1))
+      #expect(pack(.portable, ones).0 == plain.bytes.array)
+    }
+    #expect(weightedSum < plainSum * (scheme == .q8 || scheme == .mxfp4 ? 0.999 : 0.97))
+  }
 }

@@ -17,16 +17,6 @@ import Testing
     }
   }
 
-  /// Peak loops count what they ran, and refuse what the processor lacks.
-  @Test(arguments: Level.allCases)
-  func peaksCountTheirOperations(level: Level) {
-    for probe in [fm_probe_peak_int8_at, fm_probe_peak_f32_at] {
-      let operations = probe(level.value, 100)
-      #expect((operations > 0) == (level != .portable && Level.available.contains(level)))
-      #expect(probe(level.value, 200) == 2 * operations)
-    }
-  }
-
   @Test(arguments: Level.available)
   func quantization(level: Level) {
     var random = Random(1)

@@ -127,7 +127,7 @@ import Testing
     let directory = try TemporaryDirectory("cli")
     let output = directory.file("out.fmoe")
     try expectFailure(
-      ["pack", TinyStore.checkpoint, "-o", output, "--scheme", "q3"], code: 64, kind: "usage", "q3",
+      ["pack", TinyStore.checkpoint, "-o", output, "--scheme", "q7"], code: 64, kind: "usage", "q7",
       "q4a")
     try expectFailure(
       ["pack", TinyStore.checkpoint, "-o", output, "--override", "nothing"], code: 64,

@@ -50,6 +50,28 @@ import Testing
     #expect(abs(parts.reduce(0, +) - (phases["total_seconds"]?.double ?? -1)) < 1e-6)
   }
 
+  @Test func aSavedContextGoesOn() throws {
+    let directory = try TemporaryDirectory("prompt-cache")
+    let cache = directory.file("context")
+    let store = try TinyStore.quantized()
+    func run(_ ids: String, _ options: [String] = []) throws -> JSONValue {
+      let result = try flashmoe(
+        ["run", store, "--ids", ids, "-n", "9", "--ignore-eos", "--json"] + options)
+      #expect(result.code == 0, "\(result.messages)")
+      return try result.json()
+    }
+    let short = "11,22,33,44,55,66,77"
+    let long = short + ",88,99"
+    let want = try run(long)["ids"]
+    #expect(try run(short, ["--prompt-cache", cache])["ids"] == run(short)["ids"])
+    let resumed = try run(long, ["--prompt-cache", cache, "-t", "1", "--slots", "9"])
+    #expect(resumed["ids"] == want)
+    #expect(resumed["stats"]?["reused_tokens"]?.integer == 7)
+    let refused = try flashmoe(
+      "run", store, "--ids", long, "-n", "2", "--prompt-cache", cache, "--kv", "f32")
+    #expect(refused.code != 0 && refused.messages.contains("--kv"))
+  }
+
   @Test func howItIsReadNeverChangesAToken() throws {
     let store = try TinyStore.quantized()
     let base = ["run", store, "--ids", "11,22,33,44,55,66", "-n", "16", "--json", "--ignore-eos"]

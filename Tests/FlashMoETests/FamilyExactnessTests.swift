@@ -7,11 +7,13 @@ import WeightStore
 /// The promise of exactness for every family: streamed equals resident, chunks equal steps.
 @Suite struct FamilyExactnessTests {
   private static let options = EngineOptions(
-    budgetBytes: 200 << 20, contextLength: 256, threadCount: 2)
+    budgetBytes: 200 << 20, contextLength: 512, threadCount: 2)
 
   private static func tokens(_ fixture: String) throws -> [Int32] {
-    try ExpectedTensors(Fixtures.path("oracle/\(fixture)/expected.safetensors"))
+    let tokens = try ExpectedTensors(Fixtures.path("oracle/\(fixture)/expected.safetensors"))
       .integers("long_input_ids")
+    // The whole text goes round the ring of a window.
+    return fixture.hasPrefix("gpt_oss") ? tokens : Array(tokens.prefix(150))
   }
 
   @Test(arguments: OracleStore.families, ["none", "auto", "q4a"])

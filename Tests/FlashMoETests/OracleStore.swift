@@ -40,8 +40,10 @@ enum OracleStore {
   /// Every checkpoint among the fixtures.
   static let fixtures: [String] =
     ((try? FileSystem.list(Fixtures.path("oracle"))) ?? []).sorted()
-  /// The smallest set with one checkpoint of each family.
-  static let families: [String] = fixtures.filter { !$0.hasPrefix("qwen3_moe_") }
+  /// Checkpoints of each family: the usual one and one of odd sizes.
+  static let families: [String] = fixtures.filter {
+    !$0.hasPrefix("qwen3_moe_") || $0.hasSuffix("_odd")
+  }
 
   /// Packs a checkpoint, in its transformers 5 spelling when asked.
   static func pack(

@@ -22,7 +22,7 @@ import WeightStore
     let store = try OracleStore.pack(
       checkpoint, in: directory, options: try OracleStore.exact, laterSpelling: laterSpelling)
     let engine = try Engine(
-      store: store, options: EngineOptions(budgetBytes: 200 << 20, contextLength: 256))
+      store: store, options: EngineOptions(budgetBytes: 200 << 20, contextLength: 512))
 
     try checkLogits(engine, expected)
     try await checkGreedy(engine, expected)

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 @testable import FlashMoE
@@ -61,6 +62,56 @@ import Testing
     let linear = try read(
       #"{"rope_theta": 1e4, "rope_scaling": {"rope_type": "linear", "factor": 2.5}}"#, dimension: 4)
     check(linear.inverseFrequencies(), [0.4, 0.004])
+  }
+
+  /// Every kind of scaling in both spellings, against `ROPE_INIT_FUNCTIONS` (tools/make_rope_cases.py).
+  @Test func everyKindMatchesTransformers() throws {
+    let cases = try #require(FileSystem.readJSON(Fixtures.path("rope/transformers.json")).array)
+    #expect(cases.count >= 10)
+    for entry in cases {
+      let config = try #require(entry["config"]?.object)
+      var published = config
+      published["rope_scaling"] = config["rope_parameters"]
+      published["rope_theta"] = config["rope_parameters"]?["rope_theta"]
+      published["rope_parameters"] = .null
+      let head = try #require(entry["head_dim"]?.integer)
+      let length = try #require(entry["length"]?.integer)
+      for spelling in [config, published] {
+        let reader = ConfigurationReader(root: .object(spelling), subject: "config")
+        let rope = try RotaryEmbedding.read(
+          reader, dimension: try RotaryEmbedding.dimension(reader, of: head),
+          maximumPositions: try reader.integer("max_position_embeddings"))
+        let wanted = (entry["frequencies"]?.array ?? []).compactMap(\.double)
+        check(rope.inverseFrequencies(contextLength: length), wanted, within: 5e-7)
+        let factor = try #require(entry["factor"]?.double)
+        #expect(abs(Double(rope.attentionFactor(contextLength: length)) - factor) < 1e-6)
+      }
+    }
+  }
+
+  /// Phi's factors replace the usual one, by context.
+  @Test func magnitudesOfLongRoPE() throws {
+    let rope = try read(
+      #"{"rope_scaling": {"type": "longrope", "short_factor": [1, 1, 1, 1], "long_factor": [2, 2, 2, 2], "short_mscale": 1.25, "long_mscale": 1.5, "original_max_position_embeddings": 64}}"#,
+      maximum: 128)
+    #expect(rope.attentionFactor(contextLength: 64) == 1.25)
+    #expect(rope.attentionFactor(contextLength: 65) == 1.5)
+    check(rope.inverseFrequencies(contextLength: 64), [1, 0.1, 0.01, 0.001])
+    check(rope.inverseFrequencies(contextLength: 65), [0.5, 0.05, 0.005, 0.0005])
+    #expect {
+      try read(
+        #"{"rope_scaling": {"type": "longrope", "short_factor": [1], "long_factor": [1, 1, 1, 1]}}"#
+      )
+    } throws: { "\($0)".contains("short_factor") }
+  }
+
+  /// A scaling that users add to a configuration lengthens what it allows.
+  @Test func scalingsReachBeyondTheStatedMaximum() throws {
+    let yarn = try read(
+      #"{"rope_scaling": {"type": "yarn", "factor": 4, "original_max_position_embeddings": 32768}}"#,
+      maximum: 40960)
+    #expect(yarn.maximumPositions(40960) == 131072)
+    #expect(try read(#"{"rope_theta": 1e4}"#).maximumPositions(4096) == 4096)
   }
 
   @Test func unknownKindsAreRefusedByName() {

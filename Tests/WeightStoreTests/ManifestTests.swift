@@ -57,7 +57,7 @@ import Testing
     (#""bytes": 4096"#, #""bytes": -1"#, "resident.bytes"),
     (#""rows": 17"#, #""rows": 0"#, "rows"),
     (#""rows": 17"#, #""rows": 99999999999"#, "rows"),
-    (#""scheme": "q4""#, #""scheme": "q3""#, "scheme"),
+    (#""scheme": "q4""#, #""scheme": "q7""#, "scheme"),
     (#""count": 7"#, #""count": 70"#, "overlaps"),
     (#""offset": 64"#, #""offset": 65"#, "overlaps"),
     (#""offset": 64"#, #""offset": 4032"#, "overlaps"),

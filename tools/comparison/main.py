@@ -129,12 +129,14 @@ class Comparison:
             self.peaks = probes.peaks(self.probe, self.options.threads)
         say(f"compare: round {cell.round}, {cell.name}")
         streams = cell.side == OURS and cell.group == "streamed"
-        disk = {"before": self.disk()} if streams else None
+        disk = {} if streams else None
+        if streams:
+            disk["before"], _ = self.disk()
         line, environment = self.programs.command(cell)
         outcome = run_limited(line, self.budgets[cell.group], self.programs.evicted(cell),
                               self.options.seconds, environment)
         if streams:
-            disk["after"] = self.disk()
+            disk["after"], huge_pages = self.disk()
         results, error = {}, outcome.error
         try:
             # Rows that were finished before the deadline count.
@@ -144,6 +146,7 @@ class Comparison:
         entry = self.journal.add(cell, self.identity(cell), {
             "results": results, "error": error, "seconds": outcome.seconds,
             "peak_bytes": outcome.peak_bytes, "disk": disk, "peaks": self.peaks,
+            "fio_huge_pages": huge_pages if streams else None,
             "command": outcome.command, "environment": environment,
             "time": datetime.datetime.now().isoformat(timespec="seconds")})
         for name, result in results.items():
@@ -168,7 +171,9 @@ class Comparison:
             "sides": self.sides, "budgets": self.budgets, "machine": probes.machine(),
             "model": self.facts, "versions": self.versions(),
             "peaks": summary.median_peaks(entries),
-            "fio": {"block_bytes": probes.BLOCK_BYTES, "depth": probes.DEPTH},
+            "fio": {"block_bytes": probes.BLOCK_BYTES, "depth": probes.DEPTH,
+                    "huge_pages": all(entry.get("fio_huge_pages") for entry in entries
+                                      if entry["disk"])},
             "commands": self.commands(entries), "rows": rows,
             "raw": os.path.relpath(raw, page_directory)}
         hidden = self.hidden_paths()

@@ -72,6 +72,12 @@ def settings(rows):
     return "; ".join(f"{setting}: {', '.join(titles)}" for setting, titles in chosen.items())
 
 
+def fio_pages(fio):
+    return ("in huge pages" if fio["huge_pages"] else
+            "in small pages, since no huge ones could be set aside (it may show less than the disk "
+            "gives)")
+
+
 def section(document, picture):
     """The whole text between the markers."""
     machine, model, peaks = document["machine"], document["model"], document["peaks"]
@@ -110,8 +116,8 @@ def section(document, picture):
         f"{peaks['integer_ops_per_second'] / 1e12:.2f} int8 TOPS ({peaks['integer_instructions']}) "
         f"with {document['threads']} threads; the disk by fio, "
         f"{document['fio']['block_bytes'] >> 10} KiB, depth {document['fio']['depth']}, io_uring, "
-        "O_DIRECT, registered buffers, the faster of random blocks and random records, before and "
-        "after each streamed run (a shared disk moves: above 100 % it gave more in between). "
+        f"O_DIRECT, registered buffers {fio_pages(document['fio'])}, the faster of random blocks "
+        "and random records, before and after each streamed run (a shared disk moves: above 100 % it gave more in between). "
         "A row's limit is the longest of "
         "the disk's time for the bytes that were read, memory's for the bytes a token touches "
         "(decode) and arithmetic's for the products.",

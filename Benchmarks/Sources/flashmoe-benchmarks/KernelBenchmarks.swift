@@ -62,10 +62,10 @@ struct KernelBenchmarks {
     _ kernels: fm_kernels, _ matrices: Matrices, _ format: Format, rowCount: Int
   ) -> Double {
     let input = Input(kernels, rowCount: rowCount, columns: Self.columns)
-    let output = [Float](repeating: 0, count: rowCount * Self.rows)
-    return output.withUnsafeBufferPointer { buffer in
+    return withUnsafeTemporaryAllocation(of: Float.self, capacity: rowCount * Self.rows) { buffer in
+      guard let base = buffer.baseAddress else { return .infinity }
       // Threads write different rows.
-      nonisolated(unsafe) let output = UnsafeMutablePointer(mutating: buffer.baseAddress!)
+      nonisolated(unsafe) let output = base
       nonisolated(unsafe) let kernels = kernels
       let blockCount = Self.rows / Int(FM_BLOCK_ROWS)
       let start = Clock.nanoseconds()

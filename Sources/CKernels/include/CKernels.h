@@ -270,6 +270,12 @@ fm_pack_error fm_pack_block(fm_scheme scheme, const float *rows, size_t ld, size
 // and writes nothing where the processor lacks the level.
 fm_pack_error fm_pack_block_at(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
                         size_t valid_rows, size_t columns, bool search, void *block);
+// The same with a search for the least sum of squared errors times `importance`, one positive factor
+// a column, such as the mean square of the activations that meet it.  The errors returned are
+// unweighted.
+fm_pack_error fm_pack_block_weighted(fm_level level, fm_scheme scheme, const float *rows, size_t ld,
+                                     size_t valid_rows, size_t columns, const float *importance,
+                                     void *block);
 // Unpacks one block to f32, rows[r*ld + k], r < valid_rows, k < columns.
 void fm_unpack_block(fm_scheme scheme, const void *block, size_t columns, size_t valid_rows,
                      float *rows, size_t ld);
@@ -313,15 +319,6 @@ void fm_widen_f16(const uint16_t *x, size_t n, float *y);
 // Reads `bytes` (rounded down to 256) of memory with the level's widest loads and returns the
 // exclusive or of their 64-bit words, so that the reads cannot be left out.
 uint64_t fm_probe_read_at(fm_level level, const void *data, size_t bytes);
-
-// The most arithmetic one core can do: `rounds` rounds of independent multiply-adds on registers
-// alone, without memory, unpacking or scales.  Returns the operations done, two a multiply-add,
-// for the caller to divide by the time; 0 where the processor lacks the level, and for plain C,
-// which has no instructions of its own.
-//   int8  AVX2: pair products and a 16-bit sum; AVX-512: vpdpbusd; AMX: tdpbssd on full tiles
-//   f32   fused multiply-adds
-uint64_t fm_probe_peak_int8_at(fm_level level, uint64_t rounds);
-uint64_t fm_probe_peak_f32_at(fm_level level, uint64_t rounds);
 
 // ## Tests
 

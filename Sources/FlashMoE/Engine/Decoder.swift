@@ -38,6 +38,8 @@ final class Decoder {
   /// Called with (layer, indices [m][k], weights [m][k], m) when someone wants to see routing.
   var routerObserver: ((Int, UnsafePointer<Int32>, UnsafePointer<Float>, Int) -> Void)?
 
+  /// Called for every tile of a chunk's experts when someone records what they are fed.
+  var expertObserver: ((ExpertRows) -> Void)?
   /// Called for every layer of a single token when someone records routing.
   var stepObserver: ((RoutedStep) -> Void)?
 

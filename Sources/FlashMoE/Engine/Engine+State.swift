@@ -35,7 +35,7 @@ extension Engine {
   /// Tells states apart that mean different things: the weights, the formats, rings and rotations.
   private func stateFingerprint(_ core: EngineCore) -> String {
     var text = "\(store.manifest.fingerprint) \(core.plan.keyValueType.rawValue)"
-    text += " \(core.kernelName) \(options.activations.rawValue)"
+    text += " \(core.kernelName) \(activations.rawValue)"
     for layer in core.decoder.state.layers { text += " \(layer.kind.form)" }
     for rope in configuration.rotations {
       let context = core.plan.contextLength

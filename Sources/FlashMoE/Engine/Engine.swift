@@ -20,6 +20,8 @@ public final class Engine: Sendable {
   public let configuration: ModelConfiguration
   public let options: EngineOptions
   public let plan: MemoryPlan
+  /// Numbers that meet quantized weights in products.
+  public let activations: ActivationType
   /// nil when the store has no vocabulary (synthetic stores): prompts are token ids then.
   public let tokenizer: Tokenizer?
   /// Tokens that end a text, from `generation_config.json` or the model's configuration.
@@ -73,6 +75,7 @@ public final class Engine: Sendable {
     self.store = store
     self.configuration = configuration
     self.options = options
+    activations = options.activations(for: store.manifest)
     self.tokenizer = tokenizer
     self.thread = thread
     self.box = box

@@ -52,7 +52,7 @@ final class EngineCore {
     let weights = try ModelWeights(
       WeightResolver(
         store: store, base: UnsafeMutableRawPointer(resident),
-        int8Activations: options.activations == .int8), configuration)
+        int8Activations: options.activations(for: store.manifest) == .int8), configuration)
 
     if store.manifest.layers.isEmpty {
       streamer = nil

@@ -23,8 +23,9 @@ public struct EngineOptions: Sendable {
   public var threadCount: Int
   /// Which processors the threads run on.
   public var placement: ThreadPlacement.Choice
-  public var activations: ActivationType
-  /// nil takes f16, or f32 where the weights are not quantized at all.
+  /// nil takes int8, or f32 for a store that was packed to keep its source's numbers.
+  public var activations: ActivationType?
+  /// nil takes f16, or f32 where the weights are not quantized or keep their source's numbers.
   public var keyValueType: KeyValueType?
   public var kernelLevel: KernelLevel?
   public var streamer: StreamerOptions
@@ -34,7 +35,7 @@ public struct EngineOptions: Sendable {
   public init(
     budgetBytes: Int? = nil, contextLength: Int? = nil, chunkLength: Int? = nil,
     slotCount: Int? = nil, threadCount: Int? = nil,
-    placement: ThreadPlacement.Choice = .automatic, activations: ActivationType = .int8,
+    placement: ThreadPlacement.Choice = .automatic, activations: ActivationType? = nil,
     keyValueType: KeyValueType? = nil, kernelLevel: KernelLevel? = nil,
     streamer: StreamerOptions = StreamerOptions()
   ) {
@@ -51,6 +52,11 @@ public struct EngineOptions: Sendable {
     self.keyValueType = keyValueType
     self.kernelLevel = kernelLevel
     self.streamer = streamer
+  }
+
+  /// What `activations` comes to for a store.
+  func activations(for manifest: Manifest) -> ActivationType {
+    activations ?? (manifest.keepsSourceNumbers ? .f32 : .int8)
   }
 
   /// More threads than this are refused: no machine gains from them.
@@ -71,4 +77,13 @@ public struct EngineOptions: Sendable {
 
   /// Processors this process may run on.
   public static var processorCount: Int { Int(fm_processor_count()) }
+}
+
+extension Manifest {
+  /// Whether everything was packed with `--scheme none`: whoever asks for the source's own numbers
+  /// wants its own results, so products and cache default to f32 as well.
+  public var keepsSourceNumbers: Bool {
+    source["experts"]?.string == SchemeChoice.keep.name
+      && source["residents"]?.string == SchemeChoice.keep.name
+  }
 }

@@ -82,12 +82,19 @@ struct ExpertsWeights {
   var sharedGate: Matrix?
 }
 
-/// The two matrices of an expert relative to the start of its record, and what lies between them.
-struct ExpertShape {
+/// Where an expert's matrices lie, from the start of its record.
+struct ExpertPlaces {
   var gateUp: MatrixLayout
   var gateUpOffset: Int
   var down: MatrixLayout
   var downOffset: Int
+}
+
+/// The two matrices of an expert, and what lies between them.
+struct ExpertShape {
+  var places: ExpertPlaces
+  /// Those of experts with fewer bits, where there are such.
+  var cold: (places: ExpertPlaces, isCold: [Bool])?
   var inner: Int
   var usesInt8: Bool
   var activation: ExpertActivation
@@ -95,13 +102,26 @@ struct ExpertShape {
   var downBias: UnsafePointer<Float>?
 
   @inline(__always)
-  func gateUp(_ record: UnsafeRawPointer) -> Matrix {
-    Matrix(gateUp, at: record + gateUpOffset, int8Activations: usesInt8)
+  private func places(_ expert: Int) -> ExpertPlaces {
+    if let cold, cold.isCold[expert] { return cold.places }
+    return places
+  }
+
+  /// Whether all experts' gate and up take int8 activations, and whether down does: schemes of a
+  /// layer's records differ in bits only.
+  var gateUpTakesInt8: Bool { usesInt8 && places.gateUp.scheme.isQuantized }
+  var downTakesInt8: Bool { usesInt8 && places.down.scheme.isQuantized }
+
+  @inline(__always)
+  func gateUp(_ record: UnsafeRawPointer, expert: Int) -> Matrix {
+    let places = places(expert)
+    return Matrix(places.gateUp, at: record + places.gateUpOffset, int8Activations: usesInt8)
   }
 
   @inline(__always)
-  func down(_ record: UnsafeRawPointer) -> Matrix {
-    Matrix(down, at: record + downOffset, int8Activations: usesInt8)
+  func down(_ record: UnsafeRawPointer, expert: Int) -> Matrix {
+    let places = places(expert)
+    return Matrix(places.down, at: record + places.downOffset, int8Activations: usesInt8)
   }
 }
 

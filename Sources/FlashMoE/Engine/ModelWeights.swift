@@ -139,18 +139,26 @@ extension ModelWeights {
   ) throws(Failure) -> ExpertShape {
     let experts = configuration.experts
     let hidden = configuration.hiddenSize
-    guard layer.expertCount == experts.count, let gateUp = layer.record.section("gate_up"),
-      let down = layer.record.section("down"),
-      case .matrix(let gateUpLayout) = gateUp.layout, case .matrix(let downLayout) = down.layout,
-      gateUpLayout.rows == RecordLayout.pairedRows(experts.inner),
-      gateUpLayout.columns == hidden, downLayout.rows == hidden,
-      downLayout.columns == experts.inner
-    else {
-      throw Failure(
-        .mismatch, resolver.store.path, at: layer.file,
-        "its experts do not have the shapes the configuration asks for",
-        remedy: "Pack the checkpoint again")
+    func places(_ record: RecordLayout) throws(Failure) -> ExpertPlaces {
+      guard layer.expertCount == experts.count, let gateUp = record.section("gate_up"),
+        let down = record.section("down"),
+        case .matrix(let gateUpLayout) = gateUp.layout, case .matrix(let downLayout) = down.layout,
+        gateUpLayout.rows == RecordLayout.pairedRows(experts.inner),
+        gateUpLayout.columns == hidden, downLayout.rows == hidden,
+        downLayout.columns == experts.inner
+      else {
+        throw Failure(
+          .mismatch, resolver.store.path, at: layer.file,
+          "its experts do not have the shapes the configuration asks for",
+          remedy: "Pack the checkpoint again")
+      }
+      return ExpertPlaces(
+        gateUp: gateUpLayout, gateUpOffset: gateUp.offset, down: downLayout,
+        downOffset: down.offset)
     }
+    let own = try places(layer.record)
+    var cold: (places: ExpertPlaces, isCold: [Bool])?
+    if let found = layer.cold { cold = (try places(found.record), found.isCold) }
     var activation = ExpertActivation.swiglu
     if case .clampedSwiGLU(let alpha, let limit) = experts.activation {
       activation.alpha = alpha
@@ -166,8 +174,8 @@ extension ModelWeights {
       downBias = try bias("down_proj", hidden)
     }
     return ExpertShape(
-      gateUp: gateUpLayout, gateUpOffset: gateUp.offset, down: downLayout, downOffset: down.offset,
-      inner: experts.inner, usesInt8: resolver.int8Activations, activation: activation,
+      places: own, cold: cold, inner: experts.inner, usesInt8: resolver.int8Activations,
+      activation: activation,
       downBias: downBias)
   }
 }

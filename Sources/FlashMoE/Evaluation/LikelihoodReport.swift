@@ -14,7 +14,7 @@ public struct LikelihoodReport: Sendable {
     public init(engine: Engine, result: LikelihoodResult, isReference: Bool) {
       store = StoreSummary(engine.store, engine.configuration)
       path = engine.store.path
-      activations = engine.options.activations
+      activations = engine.activations
       keyValueType = engine.plan.keyValueType
       self.isReference = isReference
       self.result = result

@@ -20,7 +20,7 @@ public struct StoreSummary: Sendable, Equatable {
     let manifest = store.manifest
     var expertSchemes: Set<Scheme> = []
     for layer in manifest.layers {
-      for section in layer.record.sections {
+      for section in layer.records.flatMap(\.sections) {
         if case .matrix(let matrix) = section.layout { expertSchemes.insert(matrix.scheme) }
       }
     }

@@ -22,7 +22,9 @@ extension Decoder {
       guard let delivery else { break }
       let first = Int(scratch.rowStarts[delivery.expert])
       let end = Int(scratch.rowStarts[delivery.expert + 1])
-      computeRows(first..<end, expert: delivery.expert, shape: shape, record: delivery.record)
+      computeRows(
+        first..<end, storeLayer: storeLayer, expert: delivery.expert, shape: shape,
+        record: delivery.record)
       streamer.release(delivery.position)
     }
     clock.lap(&times.experts)
@@ -59,11 +61,13 @@ extension Decoder {
 
   /// One expert's rows in tiles: gather, two products, add to each token's update.
   private func computeRows(
-    _ range: Range<Int>, expert: Int, shape: ExpertShape, record: UnsafeRawPointer
+    _ range: Range<Int>, storeLayer: Int, expert: Int, shape: ExpertShape,
+    record: UnsafeRawPointer
   ) {
     let (kernels, pool, scratch) = (kernels, pool, scratch)
     let hiddenSize = configuration.hiddenSize
-    let (gateUp, down) = (shape.gateUp(record), shape.down(record))
+    let gateUp = shape.gateUp(record, expert: expert)
+    let down = shape.down(record, expert: expert)
     let tile = ExpertTile(
       gateUp: gateUp, down: down, inner: shape.inner, hiddenSize: hiddenSize,
       output: scratch.expertOutput, activation: shape.activation, expert: expert)
@@ -91,6 +95,13 @@ extension Decoder {
             scratch.rowWeights[tileStart + row], scratch.expertOutput + row * hiddenSize,
             hiddenSize, scratch.update + Int(scratch.rowTokens[tileStart + row]) * hiddenSize)
         }
+      }
+      if let expertObserver {
+        expertObserver(
+          ExpertRows(
+            storeLayer: storeLayer, expert: expert,
+            tokens: UnsafeBufferPointer(start: scratch.rowTokens + first, count: count),
+            input: scratch.normalized, activated: scratch.activated(inner: shape.inner)))
       }
       first += count
     }

@@ -143,7 +143,8 @@ struct ExpertFlow {
   private func gateUp(
     _ position: Int, _ part: Int, _ rows: Range<Int>, _ step: Step, _ kernels: Kernels
   ) {
-    let matrix = step.shape.gateUp(step.records[position])
+    let matrix = step.shape.gateUp(
+      step.records[position], expert: Int(step.experts[position]))
     let input = step.sharesInput ? step.input : step.input.from(row: rows.lowerBound)
     let gateUp = step.gateUp + rows.lowerBound * step.gateUpStride
     kernels.multiply(
@@ -157,7 +158,7 @@ struct ExpertFlow {
       rows: rows.count, inner: inner,
       output: step.activated.values + rows.lowerBound * step.activated.stride,
       outputStride: step.activated.stride)
-    if step.shape.usesInt8, step.shape.down.scheme.isQuantized {
+    if step.shape.downTakesInt8 {
       kernels.quantize(step.activated, columns: inner, rows: rows)
     }
     openDown(position)
@@ -166,7 +167,7 @@ struct ExpertFlow {
   private func down(
     _ position: Int, _ part: Int, _ rows: Range<Int>, _ step: Step, _ kernels: Kernels
   ) {
-    let matrix = step.shape.down(step.records[position])
+    let matrix = step.shape.down(step.records[position], expert: Int(step.experts[position]))
     kernels.multiply(
       matrix, blocks: blocks(matrix.blockCount, part), step.activated.from(row: rows.lowerBound),
       rows: rows.count, output: step.output + rows.lowerBound * step.hiddenSize,

@@ -17,7 +17,7 @@ extension Decoder {
       var clock = PhaseClock()
       let shape = self.weights.experts[experts.storeLayer]
       let quantizes =
-        shape.usesInt8 && shape.gateUp.scheme.isQuantized || experts.router.usesInt8
+        shape.gateUpTakesInt8 || experts.router.usesInt8
         || experts.shared?.gateUp.usesInt8 == true || experts.sharedGate?.usesInt8 == true
       normalize(0..<rows, norm, quantizes: quantizes)
       if rows == 1 { routeStep(experts, layer: layer) } else { route(experts, rows: rows) }

@@ -107,7 +107,7 @@ extension Decoder {
 
   /// Copies every (token, expert) row into the tile buffer, grouped by expert.
   private func gatherRows(_ count: Int, _ shape: ExpertShape) {
-    let int8 = shape.usesInt8 && shape.gateUp.scheme.isQuantized
+    let int8 = shape.gateUpTakesInt8
     for row in 0..<count {
       scratch.gather(token: Int(scratch.rowTokens[row]), into: row, int8: int8)
     }

@@ -58,10 +58,10 @@ struct MemoryPlanner {
         if case .matrix(let matrix) = $0.layout { matrix.scheme.isQuantized } else { false }
       }
     }
-    return quantized ? .f16 : .f32
+    return quantized && !manifest.keepsSourceNumbers ? .f16 : .f32
   }
 
-  var slotBytes: Int { manifest.layers.map(\.record.stride).max() ?? 0 }
+  var slotBytes: Int { manifest.largestStride }
 
   /// What the program needs beside the arena: code, runtime, vocabulary, manifest, stacks.
   var processBytes: Int {

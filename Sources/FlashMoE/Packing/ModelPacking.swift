@@ -23,7 +23,8 @@ public enum ModelPacking {
     return PackPlan(
       name: options.name ?? name(of: checkpoint), config: config, companions: companions,
       residents: residents, layers: layers, source: source(checkpoint, options),
-      sourceIdentity: try identity(of: checkpoint), warnings: warnings,
+      sourceIdentity: try identity(of: checkpoint) + [options.importance?.identity ?? ""],
+      warnings: warnings,
       searchesScales: options.searchesScales, dropSourceCache: { checkpoint.dropCache() })
   }
 
@@ -53,8 +54,15 @@ public enum ModelPacking {
       "files": .array(checkpoint.files.map { .string(FileSystem.name(of: $0)) }),
       "experts": .string(options.experts.name),
       "residents": .string(options.residents.name),
-      "quantizer": .string(options.searchesScales ? "search" : "round"),
+      "quantizer": .string(
+        options.importance != nil ? "weighted-search" : options.searchesScales ? "search" : "round"),
     ]
+    if let mixed = options.mixedPrecision {
+      source["experts"] = .string(mixed.hot.rawValue)
+      source["cold_experts"] = .object([
+        "scheme": .string(mixed.cold.rawValue), "share": .number(mixed.coldShare),
+      ])
+    }
     if !options.overrides.isEmpty {
       source["overrides"] = .array(
         options.overrides.map { .string("\($0.pattern)=\($0.choice.name)") })

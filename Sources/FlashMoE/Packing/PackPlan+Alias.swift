@@ -15,7 +15,7 @@ extension PackPlan {
     guard let record = layers.first?.record else {
       throw Failure(.usage, "--alias", "the model has no experts")
     }
-    guard layers.allSatisfy({ $0.record == record }) else {
+    guard layers.allSatisfy({ $0.record == record && $0.cold == nil }) else {
       throw Failure(
         .usage, "--alias", "layers have records of different layouts, which cannot share a pool",
         remedy: "Use --override for the same sections of all layers")

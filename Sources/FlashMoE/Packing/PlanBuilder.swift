@@ -4,6 +4,8 @@ import WeightStore
 /// Turns a catalog into a pack plan, wherever the rows come from.
 struct PlanBuilder {
   private var decision: SchemeDecision
+  private let mixed: MixedPrecision?
+  private let importance: Importance?
   private let source: (TensorCatalog.Source, TensorCatalog.Role?) throws(Failure) -> any RowSource
 
   /// - Parameter source: the rows of one source; the role is nil for routed experts.
@@ -12,6 +14,8 @@ struct PlanBuilder {
     source: @escaping (TensorCatalog.Source, TensorCatalog.Role?) throws(Failure) -> any RowSource
   ) {
     decision = SchemeDecision(options)
+    mixed = options.mixedPrecision
+    importance = options.importance
     self.source = source
   }
 
@@ -33,15 +37,22 @@ struct PlanBuilder {
           name: tensor.name, tensorClass: tensor.role.rawValue, layout: layout, rows: rows))
     }
     var layers: [PackPlan.Layer] = []
-    for layer in catalog.expertLayers { layers.append(try build(layer)) }
+    try mixed?.check(catalog)
+    try importance?.check(catalog)
+    for (at, layer) in catalog.expertLayers.enumerated() {
+      layers.append(try build(layer, isCold: mixed?.isCold(layer: at)))
+    }
     try decision.checkOverrides()
     return (residents, layers)
   }
 
-  /// All experts of a layer share a layout, so a section's scheme is decided over all of them.
-  private mutating func build(_ layer: TensorCatalog.ExpertLayer) throws(Failure) -> PackPlan.Layer
+  /// All experts of a layer share a layout, or cold ones have one of their own; a section's scheme is
+  /// decided over all of them.
+  private mutating func build(_ layer: TensorCatalog.ExpertLayer, isCold: [Bool]?)
+    throws(Failure) -> PackPlan.Layer
   {
     var sections: [(name: String, layout: TensorLayout)] = []
+    var coldSections: [(name: String, layout: TensorLayout)] = []
     var experts: [[PackPlan.Rows]] = Array(repeating: [], count: layer.expertCount)
     for (name, arrangements) in [("gate_up", layer.gateUp), ("down", layer.down)] {
       guard arrangements.count == layer.expertCount, let first = arrangements.first else {
@@ -53,11 +64,23 @@ struct PlanBuilder {
         formats.formUnion(rows.formats)
         experts[expert].append(rows)
       }
-      let scheme = decision.experts("layers.\(layer.layer).experts.\(name)", formats: formats)
-      let layout = MatrixLayout(rows: first.rows, columns: first.columns, scheme: scheme)
-      sections.append((name, .matrix(layout)))
+      let schemes = decision.experts("layers.\(layer.layer).experts.\(name)", formats: formats)
+      func layout(_ scheme: Scheme) -> TensorLayout {
+        .matrix(MatrixLayout(rows: first.rows, columns: first.columns, scheme: scheme))
+      }
+      sections.append((name, layout(schemes.own)))
+      coldSections.append((name, layout(schemes.cold)))
     }
-    return PackPlan.Layer(number: layer.layer, record: RecordLayout(sections), experts: experts)
+    var planned = PackPlan.Layer(
+      number: layer.layer, record: RecordLayout(sections), experts: experts)
+    let cold = RecordLayout(coldSections)
+    if let isCold, isCold.contains(true), cold != planned.record { planned.cold = (cold, isCold) }
+    if let importance {
+      planned.importance = { expert, section throws(Failure) in
+        try importance.columns(layer: layer.layer, section: section, expert: expert)
+      }
+    }
+    return planned
   }
 
   private func rows(_ arrangement: TensorCatalog.Arrangement, _ role: TensorCatalog.Role?)

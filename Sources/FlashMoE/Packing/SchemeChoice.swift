@@ -73,6 +73,10 @@ public struct PackingOptions: Sendable {
   /// Searches each group's scale for the least squared error; false rounds to the absolute
   /// maximum's grid.
   public var searchesScales: Bool
+  /// Fewer bits for experts that are rarely chosen; nil treats all alike.
+  public var mixedPrecision: MixedPrecision?
+  /// Weighs the squared errors that the search of experts' scales minimises.
+  public var importance: Importance?
   /// The store's name; nil takes the checkpoint's directory or file name.
   public var name: String?
 

@@ -26,8 +26,17 @@ struct SchemeDecision {
     return role == .precise && scheme.bitsPerWeight < 8 ? .q8 : scheme
   }
 
-  mutating func experts(_ name: String, formats: Set<SourceFormat>) -> Scheme {
-    resolve(override(name) ?? options.experts, fallback: .q4, formats: formats)
+  /// The scheme of a section, and that of cold experts' where there are such.
+  mutating func experts(_ name: String, formats: Set<SourceFormat>) -> (own: Scheme, cold: Scheme) {
+    let override = override(name)
+    func resolved(_ choice: SchemeChoice) -> Scheme {
+      resolve(override ?? choice, fallback: .q4, formats: formats)
+    }
+    guard let mixed = options.mixedPrecision else {
+      let own = resolved(options.experts)
+      return (own, own)
+    }
+    return (resolved(.scheme(mixed.hot)), resolved(.scheme(mixed.cold)))
   }
 
   private func resolve(_ choice: SchemeChoice, fallback: Scheme, formats: Set<SourceFormat>)

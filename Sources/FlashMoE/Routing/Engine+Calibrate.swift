@@ -18,13 +18,15 @@ extension Engine {
   /// Measures which experts given texts use, how rows spread over them in chunks, and how often
   /// predictions come true.
   ///
-  /// - Parameter progress: told after every window how many of how many tokens are done; returning
+  /// - Parameters:
+  ///   - importance: takes note of what experts are fed.
+  ///   - progress: told after every window how many of how many tokens are done; returning
   ///   false stops.
   /// - Throws: `Failure(.usage)` for a store without experts or texts without tokens, `.cancelled`
   ///   when stopped, and what a generation throws.
   public func calibrate(
     _ texts: [(name: String, tokens: [Int32])],
-    options: CalibrationOptions = CalibrationOptions(),
+    options: CalibrationOptions = CalibrationOptions(), importance: ImportanceRecorder? = nil,
     progress: @escaping @Sendable (_ done: Int, _ total: Int) -> Bool = { _, _ in true }
   ) throws(Failure) -> Profile {
     let texts = texts.filter { !$0.tokens.isEmpty }
@@ -40,6 +42,8 @@ extension Engine {
       layerExperts: store.manifest.layers.map(\.expertCount),
       expertsPerToken: configuration.experts.perToken, chunkTokens: options.chunkTokens)
     var done = 0
+    if let importance { try observe { importance.add($0) } }
+    defer { try? observe(nil) }
     for text in texts {
       var start = 0
       while start < text.tokens.count {
@@ -59,5 +63,9 @@ extension Engine {
       texts: texts.map(\.name), tokenCount: counted, popularity: counter.popularity,
       chunks: counter.chunks, predictionTokenCount: trace.tokenCount,
       predictions: trace.predictionShares)
+  }
+
+  private func observe(_ observer: (@Sendable (ExpertRows) -> Void)?) throws(Failure) {
+    try withCore { core in core.decoder.expertObserver = observer }
   }
 }

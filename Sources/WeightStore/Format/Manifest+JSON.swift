@@ -5,9 +5,12 @@ extension Manifest {
   public func serialized() -> [UInt8] {
     var document = JSONObject()
     document["format"] = .string(Self.formatName)
-    document["version"] = .integer(pool == nil ? Self.formatVersion : Self.featureVersion)
-    if pool != nil {
-      document["features"] = .array([.string(Feature.aliasedRecords.rawValue)])
+    var features: [Feature] = []
+    if pool != nil { features.append(.aliasedRecords) }
+    if layers.contains(where: { $0.cold != nil }) { features.append(.coldRecords) }
+    document["version"] = .integer(features.isEmpty ? Self.formatVersion : Self.featureVersion)
+    if !features.isEmpty {
+      document["features"] = .array(features.map { .string($0.rawValue) })
     }
     document["name"] = .string(name)
     document["config"] = config
@@ -53,6 +56,12 @@ extension Manifest {
       return .object(object)
     }
     for (key, value) in encode(layer.record).members { object[key] = value }
+    if let cold = layer.cold {
+      var entry = encode(cold.record)
+      entry["experts"] = .array(
+        cold.isCold.indices.filter { cold.isCold[$0] }.map { .integer($0) })
+      object["cold"] = .object(entry)
+    }
     object["checksums"] = .array(layer.checksums.map { .string($0.description) })
     return .object(object)
   }
@@ -117,6 +126,9 @@ extension Manifest {
     residents = try reader.residents(resident["tensors"], fileBytes: residentBytes)
     pool = features.contains(.aliasedRecords) ? try reader.pool(root["pool"]) : nil
     layers = try reader.layers(root["layers"], pool: pool)
+    guard features.contains(.coldRecords) == layers.contains(where: { $0.cold != nil }) else {
+      throw reader.failure("features", "must name cold-records where layers have them, only there")
+    }
     companions = try reader.companions(root["companions"])
     source = root["source"] ?? .null
   }

@@ -5,6 +5,8 @@ extension Manifest {
   enum Feature: String, CaseIterable {
     /// Layers' records lie in one file that they share.
     case aliasedRecords = "aliased-records"
+    /// Some experts' records have a second layout.
+    case coldRecords = "cold-records"
   }
 
   public static let poolFileName = "experts/pool.bin"

@@ -40,10 +40,14 @@ public struct Manifest: Sendable, Equatable {
     public var expertCount: Int { checksums.count }
     /// Set where the records lie in the pool.
     public var aliasing: Aliasing?
+    /// Set where some experts' records have fewer bits.
+    public var cold: Cold?
     public var file: String {
       aliasing == nil ? Manifest.layerFileName(layer) : Manifest.poolFileName
     }
-    public var fileBytes: Int { aliasing?.poolBytes ?? expertCount * record.stride }
+    public var fileBytes: Int {
+      aliasing?.poolBytes ?? cold?.fileBytes ?? expertCount * record.stride
+    }
 
     public init(layer: Int, record: RecordLayout, checksums: [Checksum]) {
       self.layer = layer
@@ -52,7 +56,7 @@ public struct Manifest: Sendable, Equatable {
     }
 
     public func offset(ofExpert expert: Int) -> Int {
-      (aliasing?.records[expert] ?? expert) * record.stride
+      cold?.offsets[expert] ?? (aliasing?.records[expert] ?? expert) * record.stride
     }
   }
 
@@ -101,6 +105,8 @@ public struct Manifest: Sendable, Equatable {
   }
 
   /// Bytes of all experts' records, padding included.
-  public var expertBytes: Int { layers.reduce(0) { $0 + $1.expertCount * $1.record.stride } }
+  public var expertBytes: Int {
+    layers.reduce(0) { $0 + ($1.cold?.fileBytes ?? $1.expertCount * $1.record.stride) }
+  }
   public var recordCount: Int { layers.reduce(0) { $0 + $1.expertCount } }
 }

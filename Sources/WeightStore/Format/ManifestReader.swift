@@ -96,10 +96,11 @@ struct ManifestReader {
         continue
       }
       let record = try record(entry, at: place)
-      layers.append(
-        Manifest.Layer(
-          layer: number, record: record,
-          checksums: try checksums(entry, limit: Manifest.expertLimit, at: place)))
+      var layer = Manifest.Layer(
+        layer: number, record: record,
+        checksums: try checksums(entry, limit: Manifest.expertLimit, at: place))
+      layer.cold = try cold(entry, hot: record, expertCount: layer.expertCount, at: place)
+      layers.append(layer)
     }
     return layers
   }

@@ -42,7 +42,7 @@ struct BlockConverter: ~Copyable {
   ///   - block: `MatrixLayout.blockBytes` bytes, 64-byte aligned.
   func convert(
     _ rows: UnsafeRawPointer, valid: Int, columns: Int, format: SourceFormat, scheme: Scheme,
-    search: Bool, into block: UnsafeMutableRawPointer
+    search: Bool, importance: [Float]? = nil, into block: UnsafeMutableRawPointer
   ) throws(Problem) -> PieceError {
     if KeptRows.keeps(format, in: scheme) {
       if let bad = KeptRows.firstBadRow(rows, count: valid, columns: columns, format: format) {
@@ -55,8 +55,13 @@ struct BlockConverter: ~Copyable {
     }
     let values = try floats(rows, valid: valid, columns: columns, format: format)
     let squares = try finiteSquares(values, valid: valid, columns: columns)
-    let error = fm_pack_block(
-      scheme.kernelScheme, values, columns, valid, columns, search, block)
+    let error: fm_pack_error
+    if search, let importance, importance.count == columns {
+      error = fm_pack_block_weighted(
+        fm_best_level(), scheme.kernelScheme, values, columns, valid, columns, importance, block)
+    } else {
+      error = fm_pack_block(scheme.kernelScheme, values, columns, valid, columns, search, block)
+    }
     guard error.squares.isFinite else { throw .outOfRange }
     if format.isExact(in: scheme) { return PieceError() }
     return PieceError(

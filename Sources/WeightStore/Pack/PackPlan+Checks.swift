@@ -54,11 +54,24 @@ extension PackPlan {
         throw Failure(.mismatch, name, at: place, "is not made of the pool's records")
       }
     }
-    try check(layer.experts, layer.record, place + ", expert")
+    if let cold = layer.cold {
+      guard layer.aliases == nil, cold.isCold.count == layer.experts.count,
+        cold.isCold.contains(true), cold.record.sections.count == layer.record.sections.count,
+        zip(cold.record.sections, layer.record.sections).allSatisfy({ $0.hasShape(of: $1) })
+      else {
+        throw Failure(.mismatch, name, at: place, "has cold records that do not fit its others")
+      }
+    }
+    try check(layer.experts, layer.record, place + ", expert", cold: layer.cold)
   }
 
-  private func check(_ records: [[Rows]], _ record: RecordLayout, _ kind: String) throws(Failure) {
+  private func check(
+    _ records: [[Rows]], _ hot: RecordLayout, _ kind: String,
+    cold: (record: RecordLayout, isCold: [Bool])? = nil
+  ) throws(Failure) {
     for (at, sections) in records.enumerated() {
+      var record = hot
+      if let cold, cold.isCold[at] { record = cold.record }
       guard sections.count == record.sections.count else {
         throw Failure(
           .mismatch, name, at: "\(kind) \(at)", "has other sections than its layout")
@@ -133,6 +146,9 @@ extension PackPlan {
     for layer in layers {
       line("layer \(layer.number)")
       if let aliases = layer.aliases { line("aliases \(aliases)") }
+      if let cold = layer.cold {
+        line("cold \(cold.record.sections.map(\.layout)) \(cold.isCold)")
+      }
       add(layer.experts, layer.record)
     }
     if let pool {

@@ -19,6 +19,10 @@ public struct PackPlan: Sendable {
     }
   }
 
+  public typealias ImportanceSource =
+    @Sendable (_ expert: Int, _ section: String) throws(Failure)
+    -> [Float]?
+
   public struct Resident: Sendable {
     public var name: String
     /// What reports count it as: attention, head, …
@@ -44,6 +48,11 @@ public struct PackPlan: Sendable {
     public var experts: [[Rows]]
     /// Which record of the plan's pool each expert is.
     public var aliases: [Int]?
+    /// The second layout, and which experts have it.
+    public var cold: (record: RecordLayout, isCold: [Bool])?
+    /// How much each column of a section of an expert matters, for the search of scales; nil where
+    /// nothing is known.
+    public var importance: ImportanceSource?
     public var expertCount: Int { aliases?.count ?? experts.count }
 
     public init(number: Int, record: RecordLayout, experts: [[Rows]]) {
@@ -124,16 +133,40 @@ public struct PackPlan: Sendable {
   }
 
   /// Every file of records once, in order.
-  var recordFiles: [(file: String, record: RecordLayout, records: [[Rows]])] {
-    if let pool { return [(Manifest.poolFileName, pool.record, pool.records)] }
-    return layers.map { (Manifest.layerFileName($0.number), $0.record, $0.experts) }
+  var recordFiles: [RecordFile] {
+    if let pool {
+      return [
+        RecordFile(
+          file: Manifest.poolFileName, record: pool.record, cold: nil, records: pool.records)
+      ]
+    }
+    return layers.map {
+      RecordFile(
+        file: Manifest.layerFileName($0.number), record: $0.record, cold: $0.cold,
+        importance: $0.importance, records: $0.experts)
+    }
+  }
+
+  struct RecordFile {
+    let file: String
+    let record: RecordLayout
+    let cold: (record: RecordLayout, isCold: [Bool])?
+    var importance: ImportanceSource?
+    let records: [[Rows]]
+
+    func layout(of expert: Int) -> RecordLayout {
+      if let cold, cold.isCold[expert] { return cold.record }
+      return record
+    }
+
+    var bytes: Int { records.indices.reduce(0) { $0 + layout(of: $1).stride } }
   }
 
   /// Bytes of the resident weights, of all records on disk, and of everything the store's files hold but
   /// the manifest.
   public var residentBytes: Int { ResidentPlacement(self).fileBytes }
   public var expertBytes: Int {
-    recordFiles.reduce(0) { $0 + $1.records.count * $1.record.stride }
+    recordFiles.reduce(0) { $0 + $1.bytes }
   }
   public var storeBytes: Int {
     residentBytes + expertBytes + companions.reduce(0) { $0 + $1.bytes.count }

@@ -23,6 +23,7 @@ struct PackUnits: Sendable {
     let layout: TensorLayout
     let rows: PackPlan.Rows
     let offset: Int
+    var importance: (@Sendable () throws(Failure) -> [Float]?)?
   }
 
   /// Blocks of one section; a vector is one block.
@@ -63,21 +64,32 @@ struct PackUnits: Sendable {
         ], part: .residents)
     }
     var files = [(path: Manifest.residentFileName, bytes: placement.fileBytes)]
-    for (file, record, records) in plan.recordFiles {
-      for (at, rows) in records.enumerated() {
+    for file in plan.recordFiles {
+      var offset = 0
+      for (at, rows) in file.records.enumerated() {
+        let record = file.layout(of: at)
         builder.add(
-          file: file, offset: at * record.stride, bytes: record.bytes,
+          file: file.file, offset: offset, bytes: record.bytes,
           paddedBytes: record.stride,
           sections: zip(record.sections, rows).map {
             Section(
-              tensorClass: "experts " + $0.name, layout: $0.layout, rows: $1, offset: $0.offset)
+              tensorClass: "experts " + $0.name, layout: $0.layout, rows: $1, offset: $0.offset,
+              importance: Self.importance(file.importance, expert: at, section: $0.name))
           }, part: .experts)
+        offset += record.stride
       }
-      files.append((file, records.count * record.stride))
+      files.append((file.file, offset))
     }
     items = builder.items
     units = builder.units
     self.files = files
+  }
+
+  private static func importance(
+    _ source: PackPlan.ImportanceSource?, expert: Int, section: String
+  ) -> (@Sendable () throws(Failure) -> [Float]?)? {
+    guard let source else { return nil }
+    return { () throws(Failure) in try source(expert, section) }
   }
 
   private struct Builder {
@@ -152,7 +164,8 @@ struct WorkingBytes {
   var window = 0
   /// One block as f32.
   var scratch = 0
-  var total: Int { output + 2 * window + 2 * scratch }
+  /// Sources that are made of several tensors hold as much again while they read.
+  var total: Int { output + 4 * window + 2 * scratch }
 }
 
 extension TensorLayout {

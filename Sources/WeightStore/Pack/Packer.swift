@@ -102,10 +102,13 @@ public enum Packer {
         layers.append(Manifest.Layer(layer: layer.number, records: aliases, of: pool))
         continue
       }
-      layers.append(
-        Manifest.Layer(
-          layer: layer.number, record: layer.record,
-          checksums: Array(checksums[at..<at + layer.experts.count])))
+      var entry = Manifest.Layer(
+        layer: layer.number, record: layer.record,
+        checksums: Array(checksums[at..<at + layer.experts.count]))
+      entry.cold = layer.cold.map {
+        Manifest.Cold(record: $0.record, isCold: $0.isCold, hot: layer.record)
+      }
+      layers.append(entry)
       at += layer.experts.count
     }
     var source = plan.source

@@ -57,6 +57,7 @@ struct UnitProducer: ~Copyable {
     let limit =
       (piece.blocks.upperBound + blocksPerStep - 1) / blocksPerStep * MatrixLayout.blockRows
     let blockBytes = section.layout.blockBytes
+    let importance = try section.importance?()
     for block in piece.blocks {
       let (source, rows) = section.rows.rows(ofBlock: block)
       guard !rows.isEmpty else { continue }
@@ -72,7 +73,7 @@ struct UnitProducer: ~Copyable {
           total.add(
             try converter.convert(
               bytes, valid: rows.count, columns: matrix.columns, format: source.format,
-              scheme: matrix.scheme, search: searchesScales, into: target))
+              scheme: matrix.scheme, search: searchesScales, importance: importance, into: target))
         case .vector(let count):
           try converter.convertVector(bytes, count: count, format: source.format, into: target)
         }

@@ -125,11 +125,12 @@ struct VerificationItem: Sendable {
     for layer in manifest.layers where layer.aliasing == nil {
       for (expert, checksum) in layer.checksums.enumerated() {
         let offset = layer.offset(ofExpert: expert)
+        let record = layer.record(ofExpert: expert)
         items.append(
           VerificationItem(
             file: layer.file, fileBytes: layer.fileBytes,
             place: "layer \(layer.layer), expert \(expert), offset \(offset)", offset: offset,
-            bytes: layer.record.bytes, zeros: layer.record.stride - layer.record.bytes,
+            bytes: record.bytes, zeros: record.stride - record.bytes,
             checksum: checksum))
       }
     }

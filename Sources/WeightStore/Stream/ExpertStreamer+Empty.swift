@@ -13,7 +13,7 @@ extension ExpertStreamer {
       policy: Self.policy(
         options, layerExperts, expertsPerToken, slotCount: cache.partition.slotCount),
       readAheadRecords: cache.readAheadFloor)
-    let stride = store.manifest.layers.map(\.record.stride).max() ?? RecordLayout.alignment
+    let stride = max(store.manifest.largestStride, RecordLayout.alignment)
     governor = PrefetchGovernor(judgedBytes: 8 * stride)
     predictions = PredictionRecord(
       layerCount: layerExperts.count, rankCount: predictions.rankCount)

@@ -104,7 +104,8 @@ extension ExpertStreamer {
       let expert = Int(experts[miss.position])
       scheduler.start(
         slot: miss.slot, layer: layer, expert: expert, offset: records.offset(ofExpert: expert),
-        bytes: records.record.stride, headBytes: headBytes[layer], origin: .demand)
+        bytes: records.record(ofExpert: expert).stride,
+        headBytes: records.record(ofExpert: expert).headBytes, origin: .demand)
     }
   }
 
@@ -120,7 +121,8 @@ extension ExpertStreamer {
     counters.layerLookups[layer] += 1
     counters.layerHits[layer] += 1
     if hit.wasSpeculated {
-      counters.speculativeUsedBytes += store.manifest.layers[layer].record.stride
+      counters.speculativeUsedBytes +=
+        store.manifest.layers[layer].record(ofExpert: Int(experts[hit.position])).stride
     }
   }
 
@@ -168,7 +170,8 @@ extension ExpertStreamer {
     let bit: UInt64 = 1 << UInt64(record & 63)
     guard verified[record >> 6] & bit == 0 else { return }
     let bytes = UnsafeRawBufferPointer(
-      start: arena.slot(slot), count: store.manifest.layers[layer].record.bytes)
+      start: arena.slot(slot),
+      count: store.manifest.layers[layer].record(ofExpert: expert).bytes)
     guard Checksum(of: bytes) == store.manifest.layers[layer].checksums[expert] else {
       positionOfSlot[slot] = -1
       slotOfPosition[position] = -1

@@ -123,8 +123,9 @@ extension ExpertStreamer {
       let records = store.manifest.layers[candidateLayer]
       scheduler.start(
         slot: miss.slot, layer: candidateLayer, expert: expert,
-        offset: records.offset(ofExpert: expert), bytes: records.record.stride,
-        headBytes: headBytes[candidateLayer], origin: .speculation)
+        offset: records.offset(ofExpert: expert),
+        bytes: records.record(ofExpert: expert).stride,
+        headBytes: records.record(ofExpert: expert).headBytes, origin: .speculation)
       // Order is kept and the disk starts at once.
       if isPass { pump() }
     }
@@ -159,7 +160,8 @@ extension ExpertStreamer {
       let records = store.manifest.layers[layer]
       scheduler.start(
         slot: slot, layer: layer, expert: expert, offset: records.offset(ofExpert: expert),
-        bytes: records.record.stride, headBytes: headBytes[layer], origin: .warmFill)
+        bytes: records.record(ofExpert: expert).stride,
+        headBytes: records.record(ofExpert: expert).headBytes, origin: .warmFill)
     }
     var done = 0
     while scheduler.activeReads > 0, failure == nil {

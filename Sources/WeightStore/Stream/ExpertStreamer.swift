@@ -60,7 +60,6 @@ public final class ExpertStreamer {
   var watched: [(rank: Int, expert: Int32)]
   var watchedCount = 0
   var watchedLayer = 0
-  let headBytes: [Int]
 
   /// Slots below which not even one layer of one token can be held.
   public static func minimumSlots(expertsPerToken: Int) -> Int { max(1, expertsPerToken) }
@@ -77,8 +76,7 @@ public final class ExpertStreamer {
     logger: Logger = Logger(label: "flashmoe.stream")
   ) throws(Failure) {
     let layers = store.manifest.layers
-    let strides = layers.map(\.record.stride)
-    let stride = strides.max() ?? RecordLayout.alignment
+    let stride = max(store.manifest.largestStride, RecordLayout.alignment)
     try Self.check(arena, stride: stride, expertsPerToken: expertsPerToken)
     self.store = store
     self.arena = arena
@@ -120,7 +118,6 @@ public final class ExpertStreamer {
     readyQueue = IndexQueue(capacity: largestLayer)
     headQueue = IndexQueue(capacity: largestLayer)
     positionOfSlot = Array(repeating: -1, count: arena.slotCount)
-    headBytes = layers.map(\.record.headBytes)
     predictions = PredictionRecord(layerCount: layers.count, rankCount: expertsPerToken)
     watched = Array(repeating: (0, 0), count: predictions.rankCount)
     candidates = []

@@ -75,14 +75,17 @@ struct EngineArguments: ParsableArguments {
     name: .customLong("kv"),
     help: ArgumentHelp(
       "Numbers in the key/value cache: f16, f32, or q8, which halves it. \(KeyValueType.cost)"
-        + " Default: f16, or f32 for unquantized stores.", valueName: "type"))
+        + " Default: f16, or f32 for stores that are unquantized or packed with --scheme none.",
+      valueName: "type"))
   var wantedKeyValueType: KeyValueType?
 
   @OptionGroup(visibility: .hidden) var familiar: FamiliarArguments
 
   @Option(
-    help: ArgumentHelp("Numbers that meet quantized weights in products.", valueName: "type"))
-  var activations = ActivationType.int8
+    help: ArgumentHelp(
+      "Numbers that meet quantized weights in products. Default: int8, or f32 for stores packed with"
+        + " --scheme none.", valueName: "type"))
+  var activations: ActivationType?
 
   @Option(
     name: .customLong("kernels"),

@@ -40,6 +40,12 @@ struct CalibrateCommand: ParsableCommand {
       "Tokens that go one by one, to see how often predictions come true.", valueName: "n"))
   var predictionTokens = 512
 
+  @Option(
+    help: ArgumentHelp(
+      "Also write activation statistics here, for 'pack --importance'.",
+      valueName: "file.safetensors"), completion: .file())
+  var importance: String?
+
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
   @OptionGroup(title: "Output") var common: CommonArguments
 
@@ -59,6 +65,15 @@ struct CalibrateCommand: ParsableCommand {
     var options = engine.options
     // An old profile, wrong or not, is about to be replaced.
     options.warmFill = false
+    var recorder: ImportanceRecorder?
+    if importance != nil {
+      let (_, configuration) = try ModelRegistry.read(store.manifest.config, subject: store.path)
+      recorder = ImportanceRecorder(store, configuration)
+      // What it holds is part of the budget.
+      options.budgetBytes = options.budgetBytes.map {
+        $0 - ImportanceRecorder.bytes(store, configuration)
+      }
+    }
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
@@ -71,13 +86,14 @@ struct CalibrateCommand: ParsableCommand {
     let line = ProgressLine("calibrate")
     Interruption.handle {}
     let profile = try engine.calibrate(
-      texts, options: CalibrationOptions(predictionTokens: predictionTokens)
+      texts, options: CalibrationOptions(predictionTokens: predictionTokens), importance: recorder
     ) { done, total in
       line.show("\(done) of \(total) tokens")
       return !Interruption.happened
     }
     line.finish()
     try profile.write(to: store)
+    if let importance, let recorder { try recorder.write(to: importance) }
     if common.json {
       var object = profile.json
       object["output"] = .string(store.filePath(Profile.fileName))

@@ -32,14 +32,62 @@ struct PackCommand: ParsableCommand {
   @Flag(help: "Print a line for each class of tensors: its format, its scheme, its error.")
   var report = false
 
+  @Option(help: ArgumentHelp("Bits of often chosen experts (2, 3, 4, 8).", valueName: "bits"))
+  var hotBits: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "Bits of rarely chosen experts. Lossy: docs/quantization.md says what it costs.",
+      valueName: "bits"))
+  var coldBits: Int?
+
+  @Option(
+    help: ArgumentHelp(
+      "The profile that says which experts are rarely chosen, or a calibrated store.",
+      valueName: "profile.json"),
+    completion: .file())
+  var profile: String?
+
+  @Option(
+    help: ArgumentHelp("The share of each layer's experts that are cold.", valueName: "share"))
+  var coldShare = 0.5
+
+  @Option(
+    help: ArgumentHelp(
+      "Activation statistics of 'calibrate --importance': scales are searched for the least error "
+        + "where it matters.", valueName: "file.safetensors"), completion: .file())
+  var importance: String?
+
   @Option(help: ArgumentHelp("The model's name in the store.", valueName: "text"))
   var name: String?
 
   @OptionGroup(title: "Output") var common: CommonArguments
 
+  private func mixedPrecision() throws(Failure) -> MixedPrecision? {
+    guard hotBits != nil || coldBits != nil || profile != nil else { return nil }
+    guard let coldBits, let profile else {
+      throw Failure(
+        .usage, "--cold-bits", "--hot-bits, --cold-bits and --profile belong together",
+        remedy: "For example --hot-bits 4 --cold-bits 3 --profile model.fmoe/profile.json")
+    }
+    guard packing.scheme == "auto" else {
+      throw Failure(.usage, "--scheme", "experts get their schemes from --hot-bits and --cold-bits")
+    }
+    return try MixedPrecision(
+      hotBits: hotBits ?? 4, coldBits: coldBits, coldShare: coldShare,
+      popularity: try MixedPrecision.popularity(inProfile: profile))
+  }
+
   mutating func run() throws {
     var options = try packing.packingOptions(plainRounding: plainRounding)
     options.name = name
+    options.mixedPrecision = try mixedPrecision()
+    if let importance {
+      guard !plainRounding else {
+        throw Failure(.usage, "--importance", "weighs the search that --plain-rounding turns off")
+      }
+      options.importance = try Importance(importance)
+    }
     guard FileSystem.exists(source) else {
       throw Failure(.notFound, source, "no such file or directory", remedy: "Check the path")
     }

@@ -201,13 +201,14 @@ struct PerplexityCommand: ParsableCommand {
 /// One row to be: a store, its activations, and the rows it is compared with.
 private struct PlannedModel {
   var path: String
-  var activations: ActivationType
+  /// nil for the store's default.
+  var activations: ActivationType?
   var references: [Int] = []
   var isReference = false
 
   static func list(
     stores: [String], reference: String?, referenceActivations: ActivationType,
-    bothActivations: Bool, activations: ActivationType
+    bothActivations: Bool, activations: ActivationType?
   ) throws(Failure) -> [PlannedModel] {
     var models: [PlannedModel] = []
     if let reference {

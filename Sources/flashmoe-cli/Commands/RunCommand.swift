@@ -51,6 +51,13 @@ struct RunCommand: AsyncParsableCommand {
   @Flag(help: "Print the prompt before the text.")
   var echo = false
 
+  @Option(
+    help: ArgumentHelp(
+      "Start from the context saved in this file, if it is there, and save it there in the end: a"
+        + " prompt that begins like the last one is not computed again.", valueName: "file"),
+    completion: .file())
+  var promptCache: String?
+
   @OptionGroup(title: "Sampling") var sampling: SamplingArguments
   @OptionGroup(title: "Memory, streaming and compute") var engine: EngineArguments
   @OptionGroup(title: "Speculation") var drafts: SpeculationArguments
@@ -74,6 +81,10 @@ struct RunCommand: AsyncParsableCommand {
       logger: Diagnostics.logger(verbose: common.verbose))
     if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
 
+    if let promptCache, FileSystem.exists(promptCache) {
+      try engine.restoreState(from: promptCache)
+    }
+
     let generation = engine.generate(
       input,
       options: GenerationOptions(
@@ -83,6 +94,7 @@ struct RunCommand: AsyncParsableCommand {
     Interruption.handle { generation.cancel() }
     let text = try await stream(generation)
     guard let summary = generation.summary else { return }
+    if let promptCache { try engine.saveState(to: promptCache) }
 
     let report = GenerationReport(summary, engine: engine)
     if common.json {

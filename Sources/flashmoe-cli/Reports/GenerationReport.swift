@@ -44,7 +44,7 @@ struct GenerationReport {
     object["policy"] = .string(policy.rawValue)
     object["prefetch"] = .bool(engine.options.streamer.prefetch)
     object["speculation"] = .object(Self.speculation(summary.decode.speculation))
-    object["activations"] = .string(engine.options.activations.rawValue)
+    object["activations"] = .string(engine.activations.rawValue)
     object["kv"] = .string(engine.plan.keyValueType.rawValue)
     object["threads"] = .integer(engine.options.threadCount)
     object["placement"] = .string(engine.placementDescription)

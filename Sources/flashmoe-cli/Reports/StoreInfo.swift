@@ -58,7 +58,7 @@ struct StoreInfo {
   }
 
   private var expertSchemes: String {
-    Self.schemes(manifest.layers.flatMap { $0.record.sections.map(\.layout) })
+    Self.schemes(manifest.layers.flatMap { $0.records.flatMap(\.sections).map(\.layout) })
   }
 
   private var residentSchemes: String {
@@ -120,9 +120,25 @@ struct StoreInfo {
       for section in layer.record.sections {
         add("layer \(layer.layer), \(layer.expertCount) experts, \(section.name)", section.layout)
       }
+      guard let cold = layer.cold else { continue }
+      let count = cold.isCold.count { $0 }
+      for section in cold.record.sections {
+        add("layer \(layer.layer), of these \(count) cold ones, \(section.name)", section.layout)
+      }
     }
     Output.print("\nTensors:")
     Output.print(table)
+  }
+
+  private static func sections(_ record: RecordLayout) -> JSONValue {
+    .array(
+      record.sections.map {
+        .object([
+          "name": .string($0.name), "type": .string(name($0.layout)),
+          "shape": .array(shape($0.layout).map { .integer($0) }),
+          "offset": .integer($0.offset), "bytes": .integer($0.layout.bytes),
+        ])
+      })
   }
 
   private func printJSON(tensors: Bool) {
@@ -155,15 +171,13 @@ struct StoreInfo {
         manifest.layers.map { layer in
           .object([
             "layer": .integer(layer.layer), "experts": .integer(layer.expertCount),
-            "stride": .integer(layer.record.stride),
-            "sections": .array(
-              layer.record.sections.map {
-                .object([
-                  "name": .string($0.name), "type": .string(Self.name($0.layout)),
-                  "shape": .array(Self.shape($0.layout).map { .integer($0) }),
-                  "offset": .integer($0.offset), "bytes": .integer($0.layout.bytes),
-                ])
-              }),
+            "stride": .integer(layer.record.stride), "sections": Self.sections(layer.record),
+            "cold": layer.cold.map { cold in
+              .object([
+                "experts": .integer(cold.isCold.count { $0 }),
+                "stride": .integer(cold.record.stride), "sections": Self.sections(cold.record),
+              ])
+            } ?? .null,
           ])
         })
     }

@@ -34,7 +34,7 @@ struct StoreContents {
   /// A section of one record, row after row.
   func section(_ name: String, layer: Int = 0, expert: Int) throws -> [Float]? {
     let entry = store.manifest.layers[layer]
-    guard let section = entry.record.section(name) else { return nil }
+    guard let section = entry.record(ofExpert: expert).section(name) else { return nil }
     return try values(
       store.filePath(entry.file), entry.offset(ofExpert: expert) + section.offset, section.layout)
   }

@@ -81,7 +81,8 @@ import WeightStore
         try right.read(tensor, bytes: 0..<tensor.byteCount, into: $0)
       }
       let stored = try #require(try StoredMatrix(full, in: left, quantization))
-      let values = try StoredFixture.floats(try stored.rows(
+      let values = try StoredFixture.floats(
+        try stored.rows(
           experts * rows, of: TensorCatalog.Source(full, rows: experts * rows, columns: columns)))
       for row in 0..<experts * rows {
         for column in 0..<columns {

@@ -71,7 +71,8 @@ import WeightStore
     let lines = result.classes.filter { $0.tensorClass.hasPrefix("experts") }
     #expect(lines.map(\.isExact) == [true, false])
     #expect(lines.map(\.formats) == [[.affine4], [.f32]])
-    #expect(lines[1].relativeError > 0 && lines[1].relativeError < 0.2)
+    // Groups of 32 are quantized anew; these ones happen to lie on a grid that the search finds.
+    #expect(lines[1].relativeError < 1e-3)
   }
 
   @Test func unknownWaysOfQuantizingAreRefusedByName() throws {

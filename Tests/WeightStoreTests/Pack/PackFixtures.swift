@@ -58,11 +58,18 @@ struct MemoryRows: RowSource {
         bytes += random.bytes(32)
       }
     default:
-      // Scales of all others are halves; in the larger blocks they stand at the end.
+      // Scales of all others are halves, which must be numbers.
+      let places: [SourceFormat: [Int]] = [
+        .q4_1: [0, 2], .q5_1: [0, 2], .q2_k: [80, 82], .q3_k: [108], .q4_k: [0, 2], .q5_k: [0, 2],
+        .q6_k: [208],
+      ]
       for _ in 0..<rows * columns / format.blockColumns {
-        let scale = Self.littleEndian(Self.half(Float.random(in: -0.1...0.1, using: &random)))
-        let body = random.bytes(format.rowBytes(columns: format.blockColumns) - 2)
-        bytes += [.q3_k, .q6_k].contains(format) ? body + scale : scale + body
+        var block = random.bytes(format.rowBytes(columns: format.blockColumns))
+        for at in places[format] ?? [0] {
+          let scale = Self.half(Float.random(in: -0.1...0.1, using: &random))
+          block.replaceSubrange(at..<at + 2, with: Self.littleEndian(scale))
+        }
+        bytes += block
       }
     }
   }

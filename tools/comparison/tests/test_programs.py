@@ -88,6 +88,24 @@ class OutputTests(unittest.TestCase):
         self.assertIn("--filename=a\\:b", line)
 
 
+    def test_huge_pages_are_set_aside_and_given_back(self):
+        with tempfile.TemporaryDirectory() as directory:
+            setting = os.path.join(directory, "nr_hugepages")
+            with open(setting, "w") as file:
+                file.write("3\n")
+            with probes.huge_pages(setting) as enough:
+                self.assertTrue(enough)
+                with open(setting) as file:
+                    self.assertEqual(int(file.read()), 3 + probes.HUGE_PAGES)
+            with open(setting) as file:
+                self.assertEqual(int(file.read()), 3)
+
+    def test_without_huge_pages_fio_is_told_so(self):
+        with probes.huge_pages("/proc/none") as enough:
+            self.assertFalse(enough)
+        self.assertIn("--iomem=mmap", probes.fio_command(["a"], "random", 1 << 20, 2, huge=False))
+
+
 class ControlTests(unittest.TestCase):
     def test_a_deadline_ends_a_command_with_its_children(self):
         with tempfile.TemporaryDirectory() as directory:

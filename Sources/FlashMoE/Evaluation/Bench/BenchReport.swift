@@ -39,7 +39,7 @@ public struct BenchReport: Sendable {
     recordCount = engine.plan.recordCount
     contextLength = engine.plan.contextLength
     chunkLength = engine.plan.chunkLength
-    activations = engine.options.activations
+    activations = engine.activations
     policy = engine.options.streamer.policy
     prefetch = engine.options.streamer.prefetch
     placement = engine.placementDescription

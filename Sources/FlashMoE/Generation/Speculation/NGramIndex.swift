@@ -18,8 +18,10 @@ struct NGramIndex {
   static let comparedLength = 16
 
   private(set) var tokens: [Int32] = []
-  /// [n][hash]: the place after the latest n-gram with this hash; 0 is none.
+  /// [n][hash]: `forgotten` and the place after the latest n-gram with this hash; what is not above
+  /// `forgotten` belongs to an earlier text.
   private var places: [Int32]
+  private var forgotten: Int32 = 0
   private let tableSize: Int
 
   /// - Parameter contextLength: tokens it is made for.
@@ -43,8 +45,15 @@ struct NGramIndex {
   }
 
   mutating func removeAll() {
+    let (sum, overflows) = forgotten.addingReportingOverflow(Int32(clamping: tokens.count))
+    // Places of the next text may not pass the greatest number either.
+    if overflows || sum > Int32.max / 2 {
+      for at in places.indices { places[at] = 0 }
+      forgotten = 0
+    } else {
+      forgotten = sum
+    }
     tokens.removeAll(keepingCapacity: true)
-    for at in places.indices { places[at] = 0 }
   }
 
   /// Adds a token.
@@ -55,7 +64,7 @@ struct NGramIndex {
     var hash = SuffixHash()
     for n in 1...Self.longest where n <= tokens.count {
       hash.add(tokens[tokens.count - n])
-      if n >= Self.shortest { places[slot(n, hash)] = Int32(truncatingIfNeeded: tokens.count) }
+      if n >= Self.shortest { places[slot(n, hash)] = forgotten &+ Int32(clamping: tokens.count) }
     }
     tokens.append(token)
   }
@@ -67,7 +76,7 @@ struct NGramIndex {
     for n in 1...Self.longest where n <= tokens.count {
       hash.add(tokens[tokens.count - n])
       guard n >= Self.shortest else { continue }
-      let next = Int(places[slot(n, hash)])
+      let next = Int(places[slot(n, hash)] &- forgotten)
       // Another n-gram with this hash may have taken the place.
       if next > 0, agree(next, tokens.count, n) { found = next }
     }

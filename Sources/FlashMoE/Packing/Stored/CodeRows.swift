@@ -78,8 +78,15 @@ struct CodeRows {
       }
     default:
       let out = out.assumingMemoryBound(to: Float.self)
+      guard let groups else {
+        for column in 0..<columns {
+          let group = parameters[column / groupSize]
+          out[column] = group.scale * Float(codes[column]) + group.bias
+        }
+        return
+      }
       for column in 0..<columns {
-        let group = parameters[groups.map { Int($0[column]) } ?? column / groupSize]
+        let group = parameters[Int(groups[column])]
         out[column] = group.scale * Float(codes[column]) + group.bias
       }
     }

@@ -22,7 +22,8 @@ struct TransposedRows: RowSource {
     self.stacked = stacked
     guard let format = PlainRows.format(part.tensor.type), format.blockColumns == 1 else {
       throw part.failure(
-        .unsupported, "is \(part.tensor.type.rawValue), whose blocks do not lie along the rows needed",
+        .unsupported,
+        "is \(part.tensor.type.rawValue), whose blocks do not lie along the rows needed",
         remedy: "Use a checkpoint in bf16")
     }
     self.format = format
