@@ -46,7 +46,7 @@ extension CommonConfiguration {
     attention.hasGate = hasGate
     let net = try deltaNet(epsilon: epsilon)
     // The catalogue lists every row that has to be moved: a lying count must not fill memory.
-    guard (net.channels + net.valueRows + 2 * attention.queryRows) * layers <= 1 << 25 else {
+    guard (net.channels + net.valueRows + 2 * attention.queryRows) * layers <= 1 << 23 else {
       throw reader.failure("linear_num_value_heads", "heads of this size are absurd")
     }
     let interval = try reader.integer("full_attention_interval", in: 1...4096, default: 4)

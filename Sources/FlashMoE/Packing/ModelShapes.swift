@@ -125,7 +125,7 @@ public struct ModelShape: Sendable, Equatable {
     case .hybrid(let layers): rest = layers.config(self)
     case .deepSeek(let layers): rest = layers.config(self)
     }
-    for (key, value) in rest { config[key] = value }
+    for key in rest.keys { config[key] = rest[key] }
     return .object(config)
   }
 }
