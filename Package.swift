@@ -30,6 +30,7 @@ let package = Package(
     .target(name: "Support", dependencies: ["CSystem"]),
     .target(name: "Checkpoints", dependencies: ["Support"]),
     .target(name: "Tokenization", dependencies: ["Support", "CPCRE2"]),
+    .target(name: "ChatTemplates", dependencies: ["Support"]),
     .target(
       name: "WeightStore",
       dependencies: [
@@ -46,7 +47,7 @@ let package = Package(
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "Support",
+        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "ChatTemplates", "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -58,6 +59,8 @@ let package = Package(
     .testTarget(name: "CheckpointsTests", dependencies: ["Checkpoints", "Support", "TestSupport"]),
     .testTarget(
       name: "TokenizationTests", dependencies: ["Tokenization", "Support", "TestSupport"]),
+    .testTarget(
+      name: "ChatTemplatesTests", dependencies: ["ChatTemplates", "Support", "TestSupport"]),
     .testTarget(
       name: "WeightStoreTests",
       dependencies: [
