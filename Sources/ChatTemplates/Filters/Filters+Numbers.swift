@@ -68,7 +68,8 @@ extension Filters {
       let scale = pow(10, Double(precision))
       let scaled = number * scale
       let whole = method == "ceil" ? scaled.rounded(.up) : scaled.rounded(.down)
-      return .float(whole / scale)
+      // Python's floor and ceil give integers, which have no negative zero.
+      return .float((whole + 0) / scale)
     default: throw .value("method must be common, ceil or floor")
     }
   }
@@ -103,7 +104,7 @@ extension Filters {
     let base: Double = isBinary ? 1024 : 1000
     if bytes == 1 { return .string("1 Byte") }
     if bytes < base {
-      return .text("\(FormatSpecification.c("f", 0, bytes.rounded(.towardZero))) Bytes")
+      return .text("\(FormatSpecification.c("f", 0, bytes.rounded(.towardZero) + 0)) Bytes")
     }
     let prefixes = ["k", "M", "G", "T", "P", "E", "Z", "Y"]
     var unit = base

@@ -85,7 +85,7 @@ extension Filters {
     ) { (element) throws(Problem) in
       var keys: [Value] = []
       for path in paths { keys.append(folded(try path.get(element, rendering), isCaseSensitive)) }
-      return keys.count == 1 ? keys[0] : try rendering.list(keys)
+      return try rendering.list(keys)
     }
     return try rendering.list(sorted)
   }

@@ -106,7 +106,6 @@ extension Filters {
     throws(Problem) -> Value
   {
     let bound = try arguments.bind("truncate", ["length", "killwords", "end", "leeway"])
-    let text = try rendering.text(value)
     let end = try bound.text(2, default: "...")
     let length = try bound.int(0, default: 255)
     let leeway = try bound.optionalInt(3) ?? 5
@@ -114,7 +113,10 @@ extension Filters {
       throw .value("expected length >= \(end.count), got \(length)")
     }
     guard leeway >= 0 else { throw .value("expected leeway >= 0, got \(leeway)") }
-    if text.count - leeway <= length { return .string(text) }
+    if try rendering.length(of: value) - leeway <= length { return value }
+    guard let text = value.string else {
+      throw .value("truncate needs a string, not '\(value.typeName)'")
+    }
     let cut = Text(text.scalars.prefix(length - end.count))
     if bound.flag(1) { return try rendering.string(cut + end) }
     return try rendering.string(cut.splitFromEnd(by: " ", limit: 1)[0] + end)

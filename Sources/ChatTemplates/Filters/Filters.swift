@@ -3,7 +3,7 @@ enum Filters {
   typealias Filter = @Sendable (Value, Arguments, Rendering) throws(Problem) -> Value
 
   static let all: [String: Filter] = {
-    var all: [String: Filter] = ["tojson": toJSON]
+    var all: [String: Filter] = ["tojson": toJSON, "pprint": pprint]
     for part in [sequences, selections, texts, markup, numbers] {
       all.merge(part) { first, _ in first }
     }
@@ -12,8 +12,7 @@ enum Filters {
 
   /// Filters of Jinja's that are not here, and what to do instead.
   static let refused: [String: String] = [
-    "pprint": "Use 'tojson', or print the value itself",
-    "urlize": "A prompt is not HTML; print the text itself",
+    "urlize": "A prompt is not HTML; print the text itself"
   ]
 
   /// What `sort`, `unique` and the like compare: strings without their case unless told otherwise.

@@ -35,7 +35,7 @@ private struct WordWrap {
     var chunks = Array(chunks(text.scalars).reversed())
     var lines: [[Scalar]] = []
     while !chunks.isEmpty {
-      var line: [[Scalar]] = []
+      var line: [ArraySlice<Scalar>] = []
       var length = 0
       // Space at the start of a line falls away, but for the first one.
       if !lines.isEmpty, isBlank(chunks[chunks.count - 1]) { chunks.removeLast() }
@@ -46,9 +46,8 @@ private struct WordWrap {
       }
       if let chunk = chunks.last, chunk.count > width {
         chunks.removeLast()
-        var rest = breakLong(chunk, room: width - length, isAlone: line.isEmpty, into: &line)
+        let rest = breakLong(chunk, room: width - length, isAlone: line.isEmpty, into: &line)
         if !rest.isEmpty { chunks.append(rest) }
-        rest = []
       }
       if let last = line.last, isBlank(last) { line.removeLast() }
       if !line.isEmpty { lines.append(Array(line.joined())) }
@@ -56,12 +55,12 @@ private struct WordWrap {
     return lines
   }
 
-  private func isBlank(_ chunk: [Scalar]) -> Bool { chunk.allSatisfy(\.isPythonSpace) }
+  private func isBlank(_ chunk: ArraySlice<Scalar>) -> Bool { chunk.allSatisfy(\.isPythonSpace) }
 
   /// Puts what fits of a word that is longer than a line into it; returns the rest.
   private func breakLong(
-    _ chunk: [Scalar], room: Int, isAlone: Bool, into line: inout [[Scalar]]
-  ) -> [Scalar] {
+    _ chunk: ArraySlice<Scalar>, room: Int, isAlone: Bool, into line: inout [ArraySlice<Scalar>]
+  ) -> ArraySlice<Scalar> {
     guard breaksLongWords else {
       if isAlone {
         line.append(chunk)
@@ -69,39 +68,38 @@ private struct WordWrap {
       }
       return chunk
     }
-    var end = max(room, 1)
-    if room < 1 && !isAlone { return chunk }
-    if breaksOnHyphens, chunk.count > end, let hyphen = chunk[..<end].lastIndex(of: "-"),
-      hyphen > 0,
-      chunk[..<hyphen].contains(where: { $0 != "-" })
+    guard room > 0 || isAlone else { return chunk }
+    var head = chunk.prefix(max(room, 1))
+    if breaksOnHyphens, chunk.count > head.count, let hyphen = head.lastIndex(of: "-"),
+      hyphen > head.startIndex, head[..<hyphen].contains(where: { $0 != "-" })
     {
-      end = hyphen + 1
+      head = head[...hyphen]
     }
-    line.append(Array(chunk[..<min(end, chunk.count)]))
-    return Array(chunk[min(end, chunk.count)...])
+    line.append(head)
+    return chunk[head.endIndex...]
   }
 
   /// Words and the space between them; a hyphen between letters ends a chunk.
-  private func chunks(_ text: [Scalar]) -> [[Scalar]] {
-    var chunks: [[Scalar]] = []
-    var chunk: [Scalar] = []
+  private func chunks(_ text: [Scalar]) -> [ArraySlice<Scalar>] {
+    var chunks: [ArraySlice<Scalar>] = []
+    var start = 0
     func isLetter(_ at: Int) -> Bool {
       text.indices.contains(at) && text[at].isWord && !text[at].isASCIIDigit && text[at] != "_"
     }
+    func cut(_ end: Int) {
+      if end > start { chunks.append(text[start..<end]) }
+      start = end
+    }
     for (at, scalar) in text.enumerated() {
-      if let last = chunk.last, last.isASCIISpace != scalar.isASCIISpace {
-        chunks.append(chunk)
-        chunk = []
-      }
-      chunk.append(scalar)
+      if at > start, text[at - 1].isASCIISpace != scalar.isASCIISpace { cut(at) }
       if breaksOnHyphens, scalar == "-", isLetter(at - 1), isLetter(at - 2), isLetter(at + 1),
         isLetter(at + 2)
       {
-        chunks.append(chunk)
-        chunk = []
+        cut(at + 1)
       }
     }
-    return chunk.isEmpty ? chunks : chunks + [chunk]
+    cut(text.count)
+    return chunks
   }
 }
 

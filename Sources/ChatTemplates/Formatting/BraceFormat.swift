@@ -8,7 +8,7 @@ extension Rendering {
   private func braceFormat(
     _ format: Text, _ arguments: Arguments, _ counter: inout Int, level: Int
   ) throws(Problem) -> Text {
-    guard level < 2 else { throw .value("max string recursion exceeded") }
+    guard level < 3 else { throw .value("max string recursion exceeded") }
     var result: [Scalar] = []
     var at = 0
     let scalars = format.scalars
@@ -75,7 +75,8 @@ extension Rendering {
     switch conversion {
     case nil: break
     case "s": value = .string(try text(value))
-    case "r", "a": value = .string(try representation(value))
+    case "r": value = .string(try representation(value))
+    case "a": value = .string(Self.ascii(try representation(value)))
     default: throw .value("unknown conversion specifier")
     }
     let spelled = try braceFormat(specification, arguments, &counter, level: level + 1)

@@ -12,6 +12,8 @@ struct FormatSpecification {
   var grouping: Scalar?
   var precision: Int?
   var type: Scalar?
+  /// Whether anything is asked for at all.
+  private var isEmpty = false
 
   /// Nobody needs wider columns; a template must not ask for gigabytes.
   static let maximumWidth = 1 << 20
@@ -20,6 +22,7 @@ struct FormatSpecification {
   init() {}
 
   init(_ text: Text) throws(Problem) {
+    isEmpty = text.isEmpty
     var rest = text.scalars[...]
     if rest.count > 1, let found = Alignment(rawValue: rest[rest.startIndex + 1]) {
       fill = rest.removeFirst()
@@ -77,11 +80,11 @@ struct FormatSpecification {
       guard width == 0, type == nil else { throw missing.problem }
       return Text()
     case .string(let text): return try format(text)
-    case .boolean where type == nil: return try format(try rendering.text(value))
+    case .boolean where isEmpty: return try rendering.text(value)
     case .boolean, .integer: return try integer(value.integer ?? 0)
     case .float(let value): return try float(value)
     default:
-      guard width == 0, precision == nil, type == nil, alignment == nil else {
+      guard isEmpty else {
         throw .value("unsupported format string passed to \(value.typeName).__format__")
       }
       return try rendering.text(value)
@@ -94,6 +97,9 @@ struct FormatSpecification {
 
   private func format(_ text: Text) throws(Problem) -> Text {
     guard type == nil || type == "s" else { throw unknown("str") }
+    guard sign == "-", grouping == nil, !isAlternate else {
+      throw .value("a sign, '#' or grouping in the format of a string")
+    }
     guard alignment != .behindSign || fill == "0" else {
       throw .value("'=' alignment not allowed in string format specifier")
     }
@@ -102,6 +108,9 @@ struct FormatSpecification {
   }
 
   private func integer(_ value: Int) throws(Problem) -> Text {
+    if precision != nil, type == nil || "dbcoxXn".unicodeScalars.contains(type ?? "d") {
+      throw .value("precision not allowed in integer format specifier")
+    }
     switch type {
     case nil, "d", "n": return number(String(value.magnitude), isNegative: value < 0)
     case "b": return number(String(value.magnitude, radix: 2), isNegative: value < 0, prefix: "0b")

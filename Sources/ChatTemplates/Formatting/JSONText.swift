@@ -55,6 +55,8 @@ struct JSONText {
       }
       try newLine(level)
       try put("}")
+    case .object(let group as Group):
+      try write(try rendering.list([group.grouper, group.members]), level: level)
     case .undefined, .object:
       throw .value("Object of type \(value.typeName) is not JSON serializable")
     }

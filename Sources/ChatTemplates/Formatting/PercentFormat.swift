@@ -1,3 +1,14 @@
+extension Value {
+  /// Whether `%` accepts this as a mapping of names that nobody asks for.
+  fileprivate var mayStayUnused: Bool {
+    switch self {
+    case .undefined, .list, .mapping: true
+    case .object(let object): object.isSequence
+    case .none, .boolean, .integer, .float, .string, .tuple: false
+    }
+  }
+}
+
 extension Rendering {
   /// `format % values`.
   func percentFormat(_ format: Text, _ values: Value) throws(Problem) -> Text {
@@ -16,6 +27,11 @@ extension Rendering {
     while let scalar = rest.popFirst() {
       guard scalar == "%" else {
         result.append(scalar)
+        continue
+      }
+      if rest.first == "%" {
+        rest.removeFirst()
+        result.append("%")
         continue
       }
       var named: Value?
@@ -50,22 +66,14 @@ extension Rendering {
         rest.removeFirst()
       }
       guard let type = rest.popFirst() else { throw .value("incomplete format") }
-      if type == "%" {
-        result.append("%")
-        continue
-      }
       let value = if let named { named } else { try take() }
       let piece = try convert(type, value, specification)
       try charge(characters: piece.count)
       result.append(contentsOf: piece.scalars)
     }
-    // A single dict may be left unused, and whatever was named.
-    if used < arguments.count, !usedNames {
-      if case .mapping = values {
-      } else if case .list = values {
-      } else {
-        throw .value("not all arguments converted during string formatting")
-      }
+    // What can be subscripted may be left unused, and whatever was named.
+    if used < arguments.count, !usedNames, !values.mayStayUnused {
+      throw .value("not all arguments converted during string formatting")
     }
     return Text(result, isSafe: format.isSafe)
   }
@@ -96,7 +104,8 @@ extension Rendering {
     var specification = given
     switch type {
     case "s", "r", "a":
-      let text = type == "s" ? try text(value) : try representation(value)
+      var text = type == "s" ? try text(value) : try representation(value)
+      if type == "a" { text = Self.ascii(text) }
       specification.type = "s"
       if specification.alignment == .behindSign { specification.alignment = .right }
       specification.fill = " "

@@ -51,6 +51,8 @@ extension Rendering {
         try put("<Namespace ", &result)
         try write(try namespace.contents(self), to: &result)
         try put(">", &result)
+      } else if let group = object as? Group {
+        try write([group.grouper, group.members], "(", ")", to: &result)
       } else if let view = object as? MappingView {
         try write(try view.elements(self) ?? [], view.typeName + "([", "])", to: &result)
       } else if let state = object as? LoopState {
@@ -95,6 +97,19 @@ extension Rendering {
       }
     }
     result.append(quote)
+  }
+
+  /// What `ascii` makes of a representation.
+  static func ascii(_ text: Text) -> Text {
+    var result: [Scalar] = []
+    for scalar in text.scalars {
+      if scalar.isASCII {
+        result.append(scalar)
+      } else {
+        result.append(contentsOf: escape(scalar).unicodeScalars)
+      }
+    }
+    return Text(result)
   }
 
   private static func escape(_ scalar: Scalar) -> String {

@@ -76,6 +76,7 @@ enum Globals {
 
   static func joiner(_ arguments: Arguments, _ rendering: Rendering) throws(Problem) -> Value {
     let separator = try arguments.bind("joiner", ["sep"])[0] ?? .string(", ")
+    try rendering.check(depth: separator.depth + 1)
     return .object(Joiner(separator))
   }
 

@@ -71,8 +71,8 @@ final class LoopState: Object, Breakable {
     case "nextitem":
       return try element(at: index + 1, rendering)
         ?? .undefined(Missing("there is no next item"))
-    case "cycle": return .object(Function("cycle", cycle))
-    case "changed": return .object(Function("changed", changed))
+    case "cycle": return .object(Function("cycle", depth: depth + 1, cycle))
+    case "changed": return .object(Function("changed", depth: depth + 1, changed))
     default: return nil
     }
   }
@@ -118,17 +118,19 @@ extension Rendering {
     try charge(bytes: 64)
     try check(depth: sequence.depth + 1)
     let state = LoopState(loop, scope, elements, level: depth, depth: sequence.depth + 1)
-    var isEmpty = true
+    // As in Jinja, 'else' runs unless some round came to its end.
+    var isUnfinished = true
     var flow = Flow.normal
     while let element = try state.advance(self) {
-      isEmpty = false
       try step(4)
       let inner = Scope(parent: scope)
       inner.set("loop", .object(state))
       try assign(loop.target, element, inner)
-      if try execute(loop.body, inner) == .breakLoop { break }
+      let ended = try execute(loop.body, inner)
+      if ended == .breakLoop { break }
+      if ended == .normal { isUnfinished = false }
     }
-    if isEmpty { flow = try execute(loop.otherwise, Scope(parent: scope)) }
+    if isUnfinished { flow = try execute(loop.otherwise, Scope(parent: scope)) }
     leave()
     return flow
   }

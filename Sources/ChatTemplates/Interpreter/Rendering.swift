@@ -43,14 +43,14 @@ final class Rendering {
 
   /// Counts memory before it is taken.
   func charge(bytes: Int) throws(Problem) {
-    // Work grows with memory.
-    try step(bytes / 64)
     bytesLeft -= bytes
     if bytesLeft < 0 {
       throw Problem(
         .limit, "more than \(limits.bytes) bytes of text and lists",
         remedy: "The template repeats or copies text without measure")
     }
+    // Work grows with memory.
+    try step(bytes / 64)
   }
 
   /// The same for a string of `characters`.

@@ -65,11 +65,18 @@ enum Key: Hashable {
   case text(Text)
   case tuple([Key])
   case object(ObjectIdentifier)
+
+  fileprivate static let maximumParts = 4096
 }
 
 extension Rendering {
   /// - Throws: `unhashable type` for lists and dicts.
   func key(_ value: Value) throws(Problem) -> Key {
+    var room = Key.maximumParts
+    return try key(value, &room)
+  }
+
+  private func key(_ value: Value, _ room: inout Int) throws(Problem) -> Key {
     switch value {
     case .undefined: return .undefined
     case .none: return .none
@@ -78,9 +85,14 @@ extension Rendering {
     case .float(let value): return Int(exactly: value).map(Key.integer) ?? .float(value)
     case .string(let text): return .text(text)
     case .tuple(let items):
+      // A tuple of tuples can name the same few values without end.
+      room -= items.values.count
+      guard room >= 0 else {
+        throw Problem(.limit, "a key of more than \(Key.maximumParts) values")
+      }
       try step(items.values.count)
       var keys: [Key] = []
-      for item in items.values { keys.append(try key(item)) }
+      for item in items.values { keys.append(try key(item, &room)) }
       return .tuple(keys)
     case .object(let object): return .object(ObjectIdentifier(object))
     case .list, .mapping: throw .value("unhashable type: '\(value.typeName)'")

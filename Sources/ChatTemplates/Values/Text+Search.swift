@@ -1,9 +1,16 @@
 extension Text {
+  /// Longer needles are worth a table that keeps every search linear.
+  private static let shortNeedle = 16
+
   /// The first place of `needle` in `range`; an empty needle is found at once.
   func find(_ needle: Text, in range: Range<Int>) -> Int? {
     let length = needle.count
     guard length > 0 else { return range.lowerBound }
     guard range.count >= length else { return nil }
+    guard length <= Self.shortNeedle else {
+      return Needle(needle.scalars).find(count: range.count) { scalars[range.lowerBound + $0] }
+        .map { range.lowerBound + $0 }
+    }
     let first = needle.scalars[0]
     return scalars.withUnsafeBufferPointer { text in
       needle.scalars.withUnsafeBufferPointer { pattern in
@@ -30,6 +37,12 @@ extension Text {
   func findLast(_ needle: Text, in range: Range<Int>) -> Int? {
     let length = needle.count
     guard range.count >= length else { return nil }
+    guard length <= Self.shortNeedle else {
+      // The same search with both turned round.
+      return Needle(needle.scalars.reversed()).find(count: range.count) {
+        scalars[range.upperBound - 1 - $0]
+      }.map { range.upperBound - $0 - length }
+    }
     var at = range.upperBound - length
     while at >= range.lowerBound {
       if scalars[at..<at + length].elementsEqual(needle.scalars) { return at }
@@ -77,7 +90,7 @@ extension Text {
       while at < count, scalars[at].isPythonSpace { at += 1 }
       guard at < count else { return parts }
       if limit >= 0, parts.count >= limit {
-        return parts + [Text(scalars[at...]).stripped(.right)]
+        return parts + [Text(scalars[at...])]
       }
       let start = at
       while at < count, !scalars[at].isPythonSpace { at += 1 }
@@ -94,7 +107,7 @@ extension Text {
       while end > 0, scalars[end - 1].isPythonSpace { end -= 1 }
       guard end > 0 else { break }
       if parts.count >= limit {
-        parts.append(Text(scalars[..<end]).stripped(.left))
+        parts.append(Text(scalars[..<end]))
         break
       }
       var start = end
@@ -143,5 +156,35 @@ extension Text {
     }
     if start < count { lines.append(Text(scalars[start...])) }
     return lines
+  }
+}
+
+/// A long text that is looked for, with how far each of its prefixes repeats itself
+/// (Knuth, Morris and Pratt).
+private struct Needle {
+  private let scalars: [Scalar]
+  private let borders: [Int]
+
+  init(_ scalars: [Scalar]) {
+    self.scalars = scalars
+    var borders = [Int](repeating: 0, count: scalars.count)
+    var length = 0
+    for at in scalars.indices.dropFirst() {
+      while length > 0, scalars[at] != scalars[length] { length = borders[length - 1] }
+      if scalars[at] == scalars[length] { length += 1 }
+      borders[at] = length
+    }
+    self.borders = borders
+  }
+
+  func find(count: Int, _ scalar: (Int) -> Scalar) -> Int? {
+    var matched = 0
+    for at in 0..<count {
+      let next = scalar(at)
+      while matched > 0, scalars[matched] != next { matched = borders[matched - 1] }
+      if scalars[matched] == next { matched += 1 }
+      if matched == scalars.count { return at + 1 - matched }
+    }
+    return nil
   }
 }
