@@ -41,7 +41,8 @@ let package = Package(
     .target(
       name: "FlashMoE",
       dependencies: [
-        "Support", "Checkpoints", "Tokenization", "WeightStore", "NPUExec", "CKernels", "CSystem",
+        "Support", "Checkpoints", "Tokenization", "ChatTemplates", "WeightStore", "NPUExec",
+        "CKernels", "CSystem",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
@@ -72,8 +73,8 @@ let package = Package(
     .testTarget(
       name: "FlashMoETests",
       dependencies: [
-        "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "TestSupport",
-        "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
+        "FlashMoE", "Checkpoints", "Tokenization", "ChatTemplates", "WeightStore", "Support",
+        "TestSupport", "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
       ]),
     // A packer for tests to kill.
     .executableTarget(
