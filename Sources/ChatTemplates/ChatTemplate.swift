@@ -6,6 +6,7 @@ import Support
 public struct ChatTemplate: Sendable {
   /// The template's file, for messages.
   public let name: String
+  public let source: String
   private let statements: [Statement]
 
   /// Longest source that is taken.
@@ -18,6 +19,7 @@ public struct ChatTemplate: Sendable {
   ///   the like.
   public init(_ source: String, name: String) throws(Failure) {
     self.name = name
+    self.source = source
     guard source.utf8.count <= Self.maximumSourceBytes else {
       throw Failure(
         .unsupported, name, "the template is larger than \(Self.maximumSourceBytes >> 20) MiB")

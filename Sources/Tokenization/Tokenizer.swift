@@ -98,11 +98,14 @@ public final class Tokenizer: Sendable {
   ///   - addSpecialTokens: adds what the post-processor puts around a text, such as BOS.
   ///   - parseSpecial: special tokens written in the text become their ids; otherwise they are
   ///     encoded as ordinary text. Added tokens that are not special always count.
+  ///   - plainOffsets: places in the text's UTF-8, in ascending order; a special token around one
+  ///     of them is ordinary text.
   /// - Throws: `Failure(.unsupported)` when a split pattern backtracks without end on this text,
   ///   or the vocabulary cannot spell a character.
-  public func encode(_ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true)
-    throws(Failure) -> [Int32]
-  {
+  public func encode(
+    _ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true,
+    plainOffsets: [Int] = []
+  ) throws(Failure) -> [Int32] {
     let bytes = Array(text.utf8)
     guard bytes.count < Int(Int32.max) else {
       throw Failure(.unsupported, "text", "more than 2 GiB in one piece")
@@ -113,18 +116,33 @@ public final class Tokenizer: Sendable {
     let workspace = RegularExpression.Workspace()
     var merger = Merger()
     try bytes.withUnsafeBufferPointer { (bytes) throws(Failure) in
-      for piece in rawTokens.split(bytes, parseSpecial: parseSpecial) {
+      for piece in rawTokens.split(bytes, parseSpecial: parseSpecial, plainOffsets: plainOffsets) {
         switch piece {
         case .token(let id): ids.append(id)
         case .text(let range):
+          // Offsets mean nothing behind the normalizer: there the whole piece counts as plain.
+          let isPlain = plainOffsets.contains { range.contains($0) }
           try encode(
             UnsafeBufferPointer(rebasing: bytes[range]), isStart: range.lowerBound == 0,
-            parseSpecial, workspace, &merger, into: &ids)
+            parseSpecial && !isPlain, workspace, &merger, into: &ids)
         }
       }
     }
     if addSpecialTokens { ids += postProcessor.suffix }
     return ids
+  }
+
+  /// Where special tokens are written in a text, as ranges of its UTF-8.
+  public func specialTokenRanges(in text: String) -> [Range<Int>] {
+    guard !rawTokens.isEmpty else { return [] }
+    return Array(text.utf8).withUnsafeBufferPointer { rawTokens.specialRanges(in: $0) }
+  }
+
+  /// Whether encoding `text` by itself gives what it gives behind other text: it starts with an
+  /// added token, or nothing is put in front of a text.
+  public func canContinue(with text: String) -> Bool {
+    if preTokenizer.isByteLevel { return true }
+    return Array(text.utf8).withUnsafeBufferPointer { rawTokens.startsWithToken($0) }
   }
 
   /// Encodes what stands between two added tokens.

@@ -89,6 +89,13 @@ public struct ModelChat: Sendable {
     return result
   }
 
+  /// The special tokens of a store, with or without a template.
+  public static func specialTokens(of store: Store) throws(Failure) -> JSONObject {
+    guard let bytes = try store.companion("tokenizer_config.json") else { return [:] }
+    return specialTokens(
+      try JSONValue.parse(bytes, subject: store.filePath("tokenizer_config.json")))
+  }
+
   /// The special tokens that tokenizer_config.json names, as `transformers` hands them to a
   /// template: strings, or objects with their `content`.
   public static func specialTokens(_ configuration: JSONValue) -> JSONObject {
