@@ -28,14 +28,18 @@ public final class Tokenizer: Sendable {
   }
 
   /// The same from a file's bytes.
-  public convenience init(bytes: [UInt8], subject: String) throws(Failure) {
-    try self.init(try TokenizerFile(bytes, subject: subject))
+  ///
+  /// - Parameter configuration: tokenizer_config.json, for added tokens that stand only there.
+  public convenience init(bytes: [UInt8], subject: String, configuration: JSONValue = .null)
+    throws(Failure)
+  {
+    try self.init(try TokenizerFile(bytes, subject: subject), configuration: configuration)
   }
 
-  convenience init(_ file: TokenizerFile) throws(Failure) {
+  convenience init(_ file: TokenizerFile, configuration: JSONValue = .null) throws(Failure) {
     try self.init(
       Configuration(value: file.document, subject: file.tables.subject, place: ""),
-      tables: file.tables)
+      tables: file.tables, configuration: configuration)
   }
 
   /// Takes the content of tokenizer.json.
@@ -51,7 +55,9 @@ public final class Tokenizer: Sendable {
     try self.init(root, tables: tables)
   }
 
-  private init(_ root: Configuration, tables: consuming ModelTables) throws(Failure) {
+  private init(
+    _ root: Configuration, tables: consuming ModelTables, configuration: JSONValue = .null
+  ) throws(Failure) {
     let modelPart = try root.required("model")
     // Old files do not name the model; only byte-pair encoding has merges.
     if let type = modelPart["type"], try type.string() != "BPE" {
@@ -62,8 +68,14 @@ public final class Tokenizer: Sendable {
     var raw = AddedTokenMatcher()
     var normalized = AddedTokenMatcher()
     var spellings: [Int32: [UInt8]] = [:]
-    for part in try root["added_tokens"]?.elements() ?? [] {
+    let parts = try root["added_tokens"]?.elements() ?? []
+    let more = AddedTokensDecoder.missing(configuration, beside: parts.map(\.value)).map {
+      Configuration(value: $0, subject: root.subject, place: "added_tokens_decoder")
+    }
+    for (at, part) in (parts + more).enumerated() {
       let token = try AddedToken(part)
+      // tokenizer.json's own word counts against what only the configuration says.
+      if at >= parts.count, !tables.canAdd(token) { continue }
       try tables.add(token, at: part)
       if token.isNormalized {
         let spelling = try token.content.withUnsafeBufferPointer {

@@ -30,7 +30,10 @@ struct FlashMoECommand: AsyncParsableCommand {
     groupedSubcommands: [
       CommandGroup(
         name: "Text",
-        subcommands: [RunCommand.self, ChatCommand.self, ApplyTemplateCommand.self]),
+        subcommands: [
+          RunCommand.self, ChatCommand.self, ApplyTemplateCommand.self, TokenizeCommand.self,
+          DetokenizeCommand.self,
+        ]),
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),

@@ -31,6 +31,18 @@ enum PackingCompanions {
       let bytes = try FileSystem.readBytes(path, limitBytes: limitBytes)
       companions.append(PackPlan.Companion(name: name, bytes: bytes))
     }
+    if checkpoint.companion("tokenizer.json") == nil,
+      let path = checkpoint.companion("tokenizer.model")
+    {
+      let configuration = try checkpoint.companion("tokenizer_config.json").map {
+        (path) throws(Failure) in try FileSystem.readJSON(path, limitBytes: limitBytes)
+      }
+      let json = try SentencePieceModel.tokenizerJSON(
+        try FileSystem.readBytes(path, limitBytes: limitBytes),
+        configuration: configuration ?? .null, subject: path)
+      companions.append(
+        PackPlan.Companion(name: "tokenizer.json", bytes: Array(json.serialized().utf8)))
+    }
     let named = try templates(in: checkpoint)
     if checkpoint.companion(ModelChat.templateFile) == nil, let text = named["default"] {
       companions.append(template(ModelChat.templateFile, text))
