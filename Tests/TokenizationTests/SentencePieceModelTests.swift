@@ -145,11 +145,18 @@ import Testing
     var model = Model()
     let size = vocab.count
     model.pieces = Array(repeating: ("", 0, 1), count: size)
-    // Pieces of a trained model are numbered by falling score.
+    // The earlier a piece is merged, the higher its score was.
+    var scores: [String: Int] = [:]
+    for (at, merge) in (file["model"]?["merges"]?.array ?? []).enumerated() {
+      let piece =
+        merge.string?.replacing(" ", with: "") ?? merge.array?.compactMap(\.string).joined()
+      if let piece, scores[piece] == nil { scores[piece] = -at }
+    }
+    let known = Set((file["added_tokens"]?.array ?? []).compactMap { $0["id"]?.integer })
     for (token, id) in vocab.members {
       let id = try #require(id.integer)
-      let kind = id == 0 ? 2 : id < 3 ? 3 : id < 259 ? 6 : 1
-      model.pieces[id] = (token, Float(259 - id), kind)
+      let kind = id == 0 ? 2 : id < 3 && known.contains(id) ? 3 : id < 259 && id > 2 ? 6 : 1
+      model.pieces[id] = (token, Float(scores[token] ?? 0), kind)
     }
     // Added tokens stand in tokenizer_config.json.
     var decoder = JSONObject()

@@ -6,6 +6,11 @@ import Tokenization
 public struct TurnEnd: Sendable, Equatable {
   public var tokens: [Int32] = []
   public var strings: [String] = []
+
+  public init(tokens: [Int32] = [], strings: [String] = []) {
+    self.tokens = tokens
+    self.strings = strings
+  }
 }
 
 extension ModelChat {
