@@ -119,6 +119,22 @@ import Testing
     }
   }
 
+  /// As deep as JSON may be.
+  @Test func deepArgumentsAreWelcome() throws {
+    var value = JSONValue.integer(1)
+    for _ in 0..<126 { value = .object(["a": .array([value])]) }
+    let deep = try Self.render(
+      "{{ x|tojson|length }} {{ x|string|length }} {{ x == x }}",
+      arguments: ["x": .array([.integer(1)])])
+    #expect(deep == "3 3 True")
+    #expect(throws: Failure.self) { try Self.render("{{ x }}", arguments: ["x": value]) }
+    let text = String(repeating: "[", count: 127) + String(repeating: "]", count: 127)
+    let parsed = try JSONValue.parse(text, subject: "x")
+    #expect(
+      try Self.render("{{ x|tojson }}{{ x }}{{ x == x }}", arguments: ["x": parsed]) == text + text
+        + "True")
+  }
+
   @Test func searchesAreNotQuadratic() throws {
     let x = "{% set x = 'a' * 400000 %}{% set y = 'a' * 150000 ~ 'b' %}"
     for use in [

@@ -157,7 +157,7 @@ public struct RenderingLimits: Sendable {
   /// Statements, expressions and calls inside each other.
   public var recursion = 400
   /// Containers inside each other.
-  public var valueDepth = 100
+  public var valueDepth = 200
 
   public init() {}
 }
