@@ -51,8 +51,9 @@ import Testing
   @Test func theClockIsRead() throws {
     let template = try ChatTemplate("{{ strftime_now('%Y-%m-%d %H:%M:%S %A') }}", name: "t")
     func text(_ clock: String) throws -> String {
-      try template.render(
-        ChatTemplateInput(messages: .array([]), clock: try #require(CivilTime(clock))))
+      let time: CivilTime? = CivilTime(clock)
+      return try template.render(
+        ChatTemplateInput(messages: .array([]), clock: try #require(time)))
     }
     #expect(try text("2026-01-05T09:07:03") == "2026-01-05 09:07:03 Monday")
     #expect(try text("2024-02-29") == "2024-02-29 00:00:00 Thursday")

@@ -11,16 +11,16 @@ struct ApplyTemplateCommand: ParsableCommand {
     discussion: """
       The prompt goes to stdout as it is, without a line end of its own. CASE.json holds an object:
 
-        messages        the conversation: a list of objects with role, content, tool_calls, …
-        arguments       every other variable: add_generation_prompt, tools, enable_thinking, …
-        special_tokens  bos_token, eos_token, …; without it those of the store
-        clock           what strftime_now tells, as 2026-01-05T09:07:03; without it the time
+        messages        a list of objects with role, content, tool_calls, …
+        arguments       every other variable: add_generation_prompt, tools, …
+        special_tokens  bos_token, eos_token, …; else those of the store
+        clock           for strftime_now: 2026-01-05T09:07:03; else the time
 
       A template that refuses the conversation says why on stderr; the exit code is 1.
 
       Examples:
         flashmoe apply-template qwen3.fmoe --input conversation.json
-        echo '{"messages": [{"role": "user", "content": "Hi"}]}' | flashmoe apply-template chat.jinja --input -
+        flashmoe apply-template chat.jinja --input - < conversation.json
       """)
 
   @Argument(
