@@ -30,6 +30,7 @@ let package = Package(
     .target(name: "Support", dependencies: ["CSystem"]),
     .target(name: "Checkpoints", dependencies: ["Support"]),
     .target(name: "Tokenization", dependencies: ["Support", "CPCRE2"]),
+    .target(name: "ChatTemplates", dependencies: ["Support"]),
     .target(
       name: "WeightStore",
       dependencies: [
@@ -40,13 +41,14 @@ let package = Package(
     .target(
       name: "FlashMoE",
       dependencies: [
-        "Support", "Checkpoints", "Tokenization", "WeightStore", "NPUExec", "CKernels", "CSystem",
+        "Support", "Checkpoints", "Tokenization", "ChatTemplates", "WeightStore", "NPUExec",
+        "CKernels", "CSystem",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "Support",
+        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "ChatTemplates", "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),
@@ -59,6 +61,8 @@ let package = Package(
     .testTarget(
       name: "TokenizationTests", dependencies: ["Tokenization", "Support", "TestSupport"]),
     .testTarget(
+      name: "ChatTemplatesTests", dependencies: ["ChatTemplates", "Support", "TestSupport"]),
+    .testTarget(
       name: "WeightStoreTests",
       dependencies: [
         "WeightStore", "Support", "CKernels", "TestSupport",
@@ -69,8 +73,8 @@ let package = Package(
     .testTarget(
       name: "FlashMoETests",
       dependencies: [
-        "FlashMoE", "Checkpoints", "Tokenization", "WeightStore", "Support", "TestSupport",
-        "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
+        "FlashMoE", "Checkpoints", "Tokenization", "ChatTemplates", "WeightStore", "Support",
+        "TestSupport", "CKernels", "pack-victim", .product(name: "Logging", package: "swift-log"),
       ]),
     // A packer for tests to kill.
     .executableTarget(

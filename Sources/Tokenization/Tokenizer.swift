@@ -28,14 +28,18 @@ public final class Tokenizer: Sendable {
   }
 
   /// The same from a file's bytes.
-  public convenience init(bytes: [UInt8], subject: String) throws(Failure) {
-    try self.init(try TokenizerFile(bytes, subject: subject))
+  ///
+  /// - Parameter configuration: tokenizer_config.json, for added tokens that stand only there.
+  public convenience init(bytes: [UInt8], subject: String, configuration: JSONValue = .null)
+    throws(Failure)
+  {
+    try self.init(try TokenizerFile(bytes, subject: subject), configuration: configuration)
   }
 
-  convenience init(_ file: TokenizerFile) throws(Failure) {
+  convenience init(_ file: TokenizerFile, configuration: JSONValue = .null) throws(Failure) {
     try self.init(
       Configuration(value: file.document, subject: file.tables.subject, place: ""),
-      tables: file.tables)
+      tables: file.tables, configuration: configuration)
   }
 
   /// Takes the content of tokenizer.json.
@@ -51,7 +55,9 @@ public final class Tokenizer: Sendable {
     try self.init(root, tables: tables)
   }
 
-  private init(_ root: Configuration, tables: consuming ModelTables) throws(Failure) {
+  private init(
+    _ root: Configuration, tables: consuming ModelTables, configuration: JSONValue = .null
+  ) throws(Failure) {
     let modelPart = try root.required("model")
     // Old files do not name the model; only byte-pair encoding has merges.
     if let type = modelPart["type"], try type.string() != "BPE" {
@@ -62,8 +68,14 @@ public final class Tokenizer: Sendable {
     var raw = AddedTokenMatcher()
     var normalized = AddedTokenMatcher()
     var spellings: [Int32: [UInt8]] = [:]
-    for part in try root["added_tokens"]?.elements() ?? [] {
+    let parts = try root["added_tokens"]?.elements() ?? []
+    let more = AddedTokensDecoder.missing(configuration, beside: parts.map(\.value)).map {
+      Configuration(value: $0, subject: root.subject, place: "added_tokens_decoder")
+    }
+    for (at, part) in (parts + more).enumerated() {
       let token = try AddedToken(part)
+      // tokenizer.json's own word counts against what only the configuration says.
+      if at >= parts.count, !tables.canAdd(token) { continue }
       try tables.add(token, at: part)
       if token.isNormalized {
         let spelling = try token.content.withUnsafeBufferPointer {
@@ -98,11 +110,14 @@ public final class Tokenizer: Sendable {
   ///   - addSpecialTokens: adds what the post-processor puts around a text, such as BOS.
   ///   - parseSpecial: special tokens written in the text become their ids; otherwise they are
   ///     encoded as ordinary text. Added tokens that are not special always count.
+  ///   - plainOffsets: places in the text's UTF-8, in ascending order; a special token around one
+  ///     of them is ordinary text.
   /// - Throws: `Failure(.unsupported)` when a split pattern backtracks without end on this text,
   ///   or the vocabulary cannot spell a character.
-  public func encode(_ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true)
-    throws(Failure) -> [Int32]
-  {
+  public func encode(
+    _ text: String, addSpecialTokens: Bool = false, parseSpecial: Bool = true,
+    plainOffsets: [Int] = []
+  ) throws(Failure) -> [Int32] {
     let bytes = Array(text.utf8)
     guard bytes.count < Int(Int32.max) else {
       throw Failure(.unsupported, "text", "more than 2 GiB in one piece")
@@ -113,18 +128,33 @@ public final class Tokenizer: Sendable {
     let workspace = RegularExpression.Workspace()
     var merger = Merger()
     try bytes.withUnsafeBufferPointer { (bytes) throws(Failure) in
-      for piece in rawTokens.split(bytes, parseSpecial: parseSpecial) {
+      for piece in rawTokens.split(bytes, parseSpecial: parseSpecial, plainOffsets: plainOffsets) {
         switch piece {
         case .token(let id): ids.append(id)
         case .text(let range):
+          // Offsets mean nothing behind the normalizer: there the whole piece counts as plain.
+          let isPlain = plainOffsets.contains { range.contains($0) }
           try encode(
             UnsafeBufferPointer(rebasing: bytes[range]), isStart: range.lowerBound == 0,
-            parseSpecial, workspace, &merger, into: &ids)
+            parseSpecial && !isPlain, workspace, &merger, into: &ids)
         }
       }
     }
     if addSpecialTokens { ids += postProcessor.suffix }
     return ids
+  }
+
+  /// Where special tokens are written in a text, as ranges of its UTF-8.
+  public func specialTokenRanges(in text: String) -> [Range<Int>] {
+    guard !rawTokens.isEmpty else { return [] }
+    return Array(text.utf8).withUnsafeBufferPointer { rawTokens.specialRanges(in: $0) }
+  }
+
+  /// Whether encoding `text` by itself gives what it gives behind other text: it starts with an
+  /// added token, or nothing is put in front of a text.
+  public func canContinue(with text: String) -> Bool {
+    if preTokenizer.isByteLevel { return true }
+    return Array(text.utf8).withUnsafeBufferPointer { rawTokens.startsWithToken($0) }
   }
 
   /// Encodes what stands between two added tokens.

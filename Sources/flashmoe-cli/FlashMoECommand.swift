@@ -28,7 +28,12 @@ struct FlashMoECommand: AsyncParsableCommand {
         Exit codes: 0 success, 1 failure, 64 wrong usage, 130 interrupted.
       """,
     groupedSubcommands: [
-      CommandGroup(name: "Text", subcommands: [RunCommand.self, ChatCommand.self]),
+      CommandGroup(
+        name: "Text",
+        subcommands: [
+          RunCommand.self, ChatCommand.self, ApplyTemplateCommand.self, TokenizeCommand.self,
+          DetokenizeCommand.self,
+        ]),
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),

@@ -1,4 +1,5 @@
 import Support
+import TestSupport
 import Testing
 
 @Suite struct ChatTests {
@@ -57,5 +58,55 @@ import Testing
       input: "a<|im_end|>b\n")
     let turns = try #require(try result.json()["turns"]?.array)
     #expect(turns[0]["user"]?.string == "a<|im_end|>b")
+    let marker = try flashmoe(["tokenize", try TinyStore.exact(), "-p", "<|im_end|>"])
+    let id = try #require(Int(marker.output.split(separator: "\n")[0]))
+    let ids = turns[0]["prompt_ids"]?.array?.compactMap(\.integer) ?? []
+    #expect(ids.filter { $0 == id }.count == 1)
+  }
+
+  @Test func theTemplateAndItsVariablesCanBeGiven() throws {
+    let directory = try TemporaryDirectory("chat")
+    try directory.write(
+      Array(
+        "{{ eos_token }}{{ enable_thinking }}/{{ thinking }}/{{ mood }}{% for m in messages %}|{{ m.role }}:{{ m.content }}{% endfor %}|"
+          .utf8), to: "t.jinja")
+    func prompt(_ arguments: [String]) throws -> String {
+      let store = try TinyStore.exact()
+      let result = try flashmoe(
+        ["chat", store, "-n", "1", "--json", "--chat-template", directory.file("t.jinja")]
+          + arguments, input: "Hi\n")
+      #expect(result.code == 0, "\(result.messages)")
+      let ids = try #require(try result.json()["turns"]?.array?.first?["prompt_ids"]?.array)
+      return try flashmoe(
+        ["detokenize", store, ids.compactMap(\.integer).map(String.init).joined(separator: ",")]
+      ).output
+    }
+    #expect(try prompt([]) == "<|im_end|>//|user:Hi|")
+    #expect(
+      try prompt(["--reasoning", "off", "--system", "S"])
+        == "<|im_end|>False/False/|system:S|user:Hi|")
+    #expect(
+      try prompt([
+        "--reasoning", "on", "--chat-template-kwargs", #"{"mood": "good", "thinking": 5}"#,
+      ]) == "<|im_end|>True/5/good|user:Hi|")
+  }
+
+  @Test func mistakesInTemplatesComeFirst() throws {
+    let directory = try TemporaryDirectory("chat")
+    try directory.write(Array("{% if %}".utf8), to: "bad.jinja")
+    try directory.write(Array("{{ raise_exception('No system role') }}".utf8), to: "no.jinja")
+    for (arguments, code, piece) in [
+      (["--chat-template", directory.file("bad.jinja")], 1, "line 1"),
+      (["--chat-template", directory.file("no.jinja")], 1, "No system role"),
+      (["--chat-template", directory.file("none.jinja")], 1, "none.jinja"),
+      (["--chat-template-kwargs", "[1]"], 64, "JSON object"),
+      (["--chat-template-kwargs", "{"], 64, "JSON"),
+      (["--reasoning", "maybe"], 64, "maybe"),
+    ] as [([String], Int32, String)] {
+      let result = try flashmoe(
+        ["chat", try TinyStore.exact(), "-n", "1"] + arguments, input: "Hi\n")
+      #expect(result.code == code, "\(arguments): \(result.messages)")
+      #expect(result.messages.contains(piece), "\(arguments): \(result.messages)")
+    }
   }
 }

@@ -56,6 +56,27 @@ import Testing
     }
   }
 
+  /// Kimi's pattern keeps Han apart from other letters, and takes contractions to their word.
+  @Test func kimisPattern() throws {
+    let words = try PreTokenizer(
+      Configuration(
+        value: .object([
+          "type": .string("Split"), "behavior": .string("Isolated"), "invert": .bool(false),
+          "pattern": .object(["Regex": .string(try #require(Self.pattern("kimi-k2")))]),
+        ]), subject: "test", place: "pre_tokenizer"))
+    var text = Array("Hello世界foo don't ABCdef 12345 x\n\n é漢".utf8)
+    let ranges = try words.words(&text, isStart: true, RegularExpression.Workspace())
+    #expect(
+      ranges.map { String(decoding: text[$0], as: UTF8.self) } == [
+        "Hello", "世界", "foo", " don't", " ABCdef", " ", "123", "45", " x", "\n\n", " é", "漢",
+      ])
+  }
+
+  private static func pattern(_ name: String) -> String? {
+    guard case .split(let pattern)? = GGUFPatterns.named(name)?.steps.first else { return nil }
+    return pattern
+  }
+
   @Test func sentencePieceMergesFollowTheScores() throws {
     var tokens =
       ["<unk>", "<s>", "</s>"]

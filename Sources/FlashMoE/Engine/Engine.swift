@@ -111,9 +111,16 @@ public final class Engine: Sendable {
     ).plan()
   }
 
-  private static func tokenizer(of store: Store) throws(Failure) -> Tokenizer? {
+  /// A store's tokenizer, or nil where it has none.
+  public static func tokenizer(of store: Store) throws(Failure) -> Tokenizer? {
     guard let bytes = try store.companion("tokenizer.json") else { return nil }
-    return try Tokenizer(bytes: bytes, subject: store.filePath("tokenizer.json"))
+    var configuration = JSONValue.null
+    if let bytes = try store.companion("tokenizer_config.json") {
+      configuration = try JSONValue.parse(
+        bytes, subject: store.filePath("tokenizer_config.json"))
+    }
+    return try Tokenizer(
+      bytes: bytes, subject: store.filePath("tokenizer.json"), configuration: configuration)
   }
 
   private static func endTokens(of store: Store, _ configuration: ModelConfiguration)

@@ -31,28 +31,40 @@ enum PackingCompanions {
       let bytes = try FileSystem.readBytes(path, limitBytes: limitBytes)
       companions.append(PackPlan.Companion(name: name, bytes: bytes))
     }
-    if checkpoint.companion("chat_template.jinja") == nil,
-      let template = try template(in: checkpoint)
+    if checkpoint.companion("tokenizer.json") == nil,
+      let path = checkpoint.companion("tokenizer.model")
     {
-      companions.append(template)
+      let configuration = try checkpoint.companion("tokenizer_config.json").map {
+        (path) throws(Failure) in try FileSystem.readJSON(path, limitBytes: limitBytes)
+      }
+      let json = try SentencePieceModel.tokenizerJSON(
+        try FileSystem.readBytes(path, limitBytes: limitBytes),
+        configuration: configuration ?? .null, subject: path)
+      companions.append(
+        PackPlan.Companion(name: "tokenizer.json", bytes: Array(json.serialized().utf8)))
+    }
+    let named = try templates(in: checkpoint)
+    if checkpoint.companion(ModelChat.templateFile) == nil, let text = named["default"] {
+      companions.append(template(ModelChat.templateFile, text))
+    }
+    if let text = named["tool_use"] {
+      companions.append(template(ModelChat.toolTemplateFile, text))
     }
     return companions
   }
 
-  /// A chat template that stands inside a JSON file: one string, or a list of named ones of which
-  /// `default` counts.
-  private static func template(in checkpoint: Checkpoint) throws(Failure) -> PackPlan.Companion? {
-    for name in ["tokenizer_config.json", "chat_template.json"] {
+  /// Chat templates that stand inside a JSON file, by name.
+  private static func templates(in checkpoint: Checkpoint) throws(Failure) -> [String: String] {
+    for name in ["chat_template.json", "tokenizer_config.json"] {
       guard let path = checkpoint.companion(name) else { continue }
-      let value = try FileSystem.readJSON(path, limitBytes: limitBytes)["chat_template"]
-      let named = value?.array?.first { $0["name"]?.string == "default" }?["template"]
-      if let text = value?.string ?? named?.string { return template(text) }
+      let named = ModelChat.named(try FileSystem.readJSON(path, limitBytes: limitBytes))
+      if !named.isEmpty { return named }
     }
-    return nil
+    return [:]
   }
 
-  private static func template(_ text: String) -> PackPlan.Companion {
-    PackPlan.Companion(name: "chat_template.jinja", bytes: Array(text.utf8))
+  private static func template(_ name: String, _ text: String) -> PackPlan.Companion {
+    PackPlan.Companion(name: name, bytes: Array(text.utf8))
   }
 
   private static func fromGGUF(_ checkpoint: Checkpoint) throws(Failure) -> [PackPlan.Companion] {
@@ -62,8 +74,18 @@ enum PackingCompanions {
       let json = try GGUFVocabulary.tokenizerJSON(metadata: metadata, subject: checkpoint.path)
       companions.append(
         PackPlan.Companion(name: "tokenizer.json", bytes: Array(json.serialized().utf8)))
+      let configuration = try GGUFVocabulary.tokenizerConfiguration(
+        metadata: metadata, subject: checkpoint.path)
+      companions.append(
+        PackPlan.Companion(
+          name: "tokenizer_config.json", bytes: Array(configuration.serialized().utf8)))
     }
-    if let text = metadata["tokenizer.chat_template"]?.string { companions.append(template(text)) }
+    for (key, name) in [
+      ("tokenizer.chat_template", ModelChat.templateFile),
+      ("tokenizer.chat_template.tool_use", ModelChat.toolTemplateFile),
+    ] {
+      if let text = metadata[key]?.string { companions.append(template(name, text)) }
+    }
     return companions
   }
 }

@@ -35,6 +35,11 @@ struct GGUFPatterns {
   private static let tekken =
     #"[^\r\n\p{L}\p{N}]?"# + upper + "*" + lower + #"+|[^\r\n\p{L}\p{N}]?"# + upper + "+" + lower
     + #"*|\p{N}| ?[^\s\p{L}\p{N}]+[\r\n/]*"# + tail
+  /// Kimi's classes leave Han out; their intersections are written as lookaheads.
+  private static let kimi =
+    #"\p{Han}+|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})"# + upper + #")*(?:(?!\p{Han})"# + lower + ")+"
+    + contractions + #"?|[^\r\n\p{L}\p{N}]?(?:(?!\p{Han})"# + upper + #")+(?:(?!\p{Han})"# + lower
+    + ")*" + contractions + #"?|\p{N}{1,3}| ?[^\s\p{L}\p{N}]+[\r\n]*"# + tail
   private static let bailing =
     #"'(?i:[sdmt]|ll|ve|re)|[^\r\n\p{L}\p{N}]?+\p{L}+|\p{N}| ?[^\s\p{L}\p{N}]++[\r\n]*"#
     + #"|\s*[\r\n]|\s+(?!\S)|\s+"#
@@ -67,7 +72,8 @@ struct GGUFPatterns {
   /// The steps under a name, or nil for an unknown one.
   static func named(_ name: String) -> GGUFPatterns? {
     switch name {
-    case "qwen2", "deepseek-r1-qwen", "hunyuan", "solar-open", "grok-2", "stablelm2", "kormo":
+    case "qwen2", "deepseek-r1-qwen", "hunyuan", "solar-open", "grok-2", "stablelm2", "kormo",
+      "megrez":
       // The two that are not Qwen's own do not compose.
       let composes = ["qwen2", "deepseek-r1-qwen", "stablelm2"].contains(name)
       return GGUFPatterns(steps: [.split(qwen2)], composes: composes)
@@ -81,6 +87,7 @@ struct GGUFPatterns {
     case "tekken":
       return GGUFPatterns(steps: [.split(tekken)], ignoresMerges: true, addsBOS: true)
     case "bailingmoe", "bailingmoe2", "llada-moe": return GGUFPatterns(steps: [.split(bailing)])
+    case "kimi-k2": return GGUFPatterns(steps: [.split(kimi)])
     case "seed-coder": return GGUFPatterns(steps: [.split(seedCoder)])
     case "deepseek-v3", "hunyuan-dense", "joyai-llm":
       return GGUFPatterns(steps: deepSeek3.map { .split($0) })
@@ -93,7 +100,8 @@ struct GGUFPatterns {
       return GGUFPatterns(
         steps: ["[\\r\\n]", letters, punctuation, #"\s+$"#, han].map { .split($0) } + [.digits])
     case "gpt-2", "phi-2", "jina-es", "jina-de", "jina-v2-es", "jina-v2-de", "jina-v2-code",
-      "gigachat", "mpt", "olmo", "jais", "trillion", "granite-docling", "roberta-bpe":
+      "gigachat", "mpt", "olmo", "jais", "trillion", "granite-docling", "roberta-bpe", "exaone4",
+      "mellum", "a.x-4.0":
       return GGUFPatterns(steps: [.gpt2])
     case "refact", "starcoder", "command-r", "smollm", "codeshell", "exaone", "minerva-7b",
       "mellum2":

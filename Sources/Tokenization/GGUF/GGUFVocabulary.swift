@@ -26,6 +26,31 @@ public enum GGUFVocabulary {
     }
   }
 
+  /// What tokenizer_config.json would say: the special tokens by name.
+  ///
+  /// - Throws: as `tokenizerJSON` for a vocabulary that cannot be read.
+  public static func tokenizerConfiguration(metadata: JSONObject, subject: String) throws(Failure)
+    -> JSONValue
+  {
+    let source = try GGUFTokens(metadata, subject: subject)
+    var result = JSONObject()
+    for (key, name) in [
+      ("bos_token_id", "bos_token"), ("eos_token_id", "eos_token"),
+      ("unknown_token_id", "unk_token"), ("seperator_token_id", "sep_token"),
+      ("padding_token_id", "pad_token"), ("cls_token_id", "cls_token"),
+      ("mask_token_id", "mask_token"),
+    ] {
+      // Some files keep an id that stands for none.
+      if let id = metadata["tokenizer.ggml." + key]?.integer, source.tokens.indices.contains(id) {
+        result[name] = .string(source.tokens[id])
+      }
+    }
+    for key in ["add_bos_token", "add_eos_token"] {
+      if let value = try source.bool(key) { result[key] = .bool(value) }
+    }
+    return .object(result)
+  }
+
   private static func byteLevel(_ source: GGUFTokens) throws(Failure) -> JSONValue {
     let name = try source.string("pre") ?? "default"
     guard let patterns = GGUFPatterns.named(name) else {

@@ -91,12 +91,17 @@ struct AddedTokenMatcher: Sendable {
 
   /// Cuts the text at the added tokens.
   ///
-  /// - Parameter parseSpecial: special tokens count; otherwise they are plain text.
-  func split(_ text: UnsafeBufferPointer<UInt8>, parseSpecial: Bool) -> [Piece] {
+  /// - Parameters:
+  ///   - parseSpecial: special tokens count; otherwise they are plain text.
+  ///   - plainOffsets: ascending places; special tokens around them are plain text too.
+  func split(
+    _ text: UnsafeBufferPointer<UInt8>, parseSpecial: Bool, plainOffsets: [Int] = []
+  ) -> [Piece] {
     guard !isEmpty else { return text.isEmpty ? [] : [.text(0..<text.count)] }
     var pieces: [Piece] = []
     var done = 0
     var at = 0
+    var plain = plainOffsets[...]
     while at < text.count {
       guard let match = longest(text, at: at) else {
         at += 1
@@ -107,6 +112,8 @@ struct AddedTokenMatcher: Sendable {
       var end = match.end
       at = end
       if token.isSpecial, !parseSpecial { continue }
+      while let first = plain.first, first <= start { plain.removeFirst() }
+      if token.isSpecial, let first = plain.first, first < end { continue }
       if token.isSingleWord,
         start > 0 && WordBoundary.endsWithWord(text, start)
           || end < text.count && WordBoundary.startsWithWord(text, end)
@@ -122,6 +129,27 @@ struct AddedTokenMatcher: Sendable {
     }
     if done < text.count { pieces.append(.text(done..<text.count)) }
     return pieces
+  }
+}
+
+extension AddedTokenMatcher {
+  /// Where special tokens are written.
+  func specialRanges(in text: UnsafeBufferPointer<UInt8>) -> [Range<Int>] {
+    var ranges: [Range<Int>] = []
+    var at = 0
+    while at < text.count {
+      guard let match = longest(text, at: at) else {
+        at += 1
+        continue
+      }
+      if tokens[match.token].isSpecial { ranges.append(at..<match.end) }
+      at = match.end
+    }
+    return ranges
+  }
+
+  func startsWithToken(_ text: UnsafeBufferPointer<UInt8>) -> Bool {
+    !text.isEmpty && longest(text, at: 0) != nil
   }
 }
 

@@ -67,6 +67,13 @@ struct ModelTables {
     malformed("model.merges[\(merges.count)]", "a merge is two tokens with a space between them")
   }
 
+  /// Whether the vocabulary has this token under its id, or neither.
+  func canAdd(_ token: AddedToken) -> Bool {
+    let id = Int(token.id)
+    let known = token.content.withUnsafeBufferPointer { vocabulary.id($0) }
+    return known == id || known == nil && !vocabulary.contains(id)
+  }
+
   /// Registers an added token, which may stand in the vocabulary too, under the same id.
   mutating func add(_ token: AddedToken, at configuration: Configuration) throws(Failure) {
     var kind: Vocabulary.Kind = [.added]

@@ -8,9 +8,9 @@ struct ChatCommand: AsyncParsableCommand {
     commandName: "chat",
     abstract: "Talk to a model over several turns.",
     discussion: """
-      Turns are written in ChatML. Keys and values of earlier turns stay in memory, so a turn \
-      costs only its own tokens. Ctrl-C stops an answer, Ctrl-D leaves. From a pipe, every line \
-      is a turn.
+      Turns are written as the model's own chat template says. Keys and values of earlier turns \
+      stay in memory as far as the template repeats them. Ctrl-C stops an answer, Ctrl-D leaves. \
+      From a pipe, every line is a turn.
 
       In the chat: /help, /reset (forget everything), /stats, /exit.
       """)
@@ -18,9 +18,12 @@ struct ChatCommand: AsyncParsableCommand {
   @OptionGroup var model: StoreArgument
 
   @Option(
+    name: [.long, .customLong("system-prompt"), .customLong("sys", withSingleDash: true)],
     parsing: .unconditional,
     help: ArgumentHelp("What the model is told before the first turn.", valueName: "text"))
   var system: String?
+
+  @OptionGroup(title: "Chat template") var template: ChatTemplateArguments
 
   @Option(
     name: [.customShort("n"), .customLong("tokens")], parsing: .unconditional,
@@ -42,15 +45,19 @@ struct ChatCommand: AsyncParsableCommand {
   }
 
   mutating func run() async throws {
+    // Mistakes in a template come before the weights are loaded.
+    let store = try model.open()
+    let chat = try template.chat(of: store)
     let engine = try Engine(
-      store: try model.open(), options: self.engine.options,
+      store: store, options: self.engine.options,
       logger: Diagnostics.logger(verbose: common.verbose))
     if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
     var session = try ChatSession(
-      engine: engine, system: system, isJSON: common.json,
+      engine: engine, chat: chat, system: system, arguments: template.arguments,
+      isJSON: common.json,
       options: GenerationOptions(
         maximumTokens: tokenCount < 0 ? nil : tokenCount, sampling: sampling.options,
-        stopStrings: [ChatFormat.turnEnd] + stop,
+        stopStrings: stop,
         speculation: drafts.speculation ?? .auto, draftLimit: drafts.draftLimit))
     try await session.run()
   }

@@ -5,16 +5,13 @@ import Support
 
 /// A conversation: reads turns, keeps the tokens of everything said, prints answers.
 ///
-/// The tokens that were generated are kept as they are; encoding the text again could give others,
-/// and the engine would have to run the whole conversation anew.
+/// What is fed to the engine, and what of it is kept, is the conversation's to say.
 struct ChatSession {
   private let engine: Engine
-  private let format: ChatFormat
-  private let system: String?
   private let isJSON: Bool
   private var options: GenerationOptions
   private let isInteractive = isatty(STDIN_FILENO) == 1 && Output.stderrIsTerminal
-  private var context: [Int32]
+  private var conversation: Conversation
   private var lastSummary: GenerationSummary?
   private var turns: [JSONValue] = []
 
@@ -23,25 +20,31 @@ struct ChatSession {
     case unknown(String)
   }
 
-  init(engine: Engine, system: String?, isJSON: Bool, options: GenerationOptions) throws(Failure) {
+  /// - Parameters:
+  ///   - chat: nil takes ChatML, since the model has no template.
+  ///   - arguments: variables of the template.
+  init(
+    engine: Engine, chat: ModelChat?, system: String?, arguments: JSONObject, isJSON: Bool,
+    options: GenerationOptions
+  ) throws(Failure) {
     guard let tokenizer = engine.tokenizer else {
       throw Failure(
         .usage, engine.store.path, "it has no tokenizer, so it cannot chat",
         remedy: "Use 'flashmoe run --ids'")
     }
     self.engine = engine
-    self.system = system
     self.isJSON = isJSON
     self.options = options
-    format = ChatFormat(tokenizer)
-    if let end = format.endToken, !engine.endTokens.contains(end) {
-      self.options.stopTokens = engine.endTokens + [end]
+    let format = if let chat { chat } else { try ModelChat.chatML() }
+    if chat == nil {
+      Diagnostics.warn("this model has no chat template: turns are written in ChatML")
     }
-    context = try format.opening(system: system)
-    if !format.isNative {
-      Diagnostics.warn(
-        "this vocabulary has no ChatML markers; the model was hardly trained to chat")
-    }
+    let end = format.turnEnd(tokenizer, arguments: arguments)
+    self.options.stopTokens =
+      engine.endTokens + end.tokens.filter { !engine.endTokens.contains($0) }
+    self.options.stopStrings += end.strings
+    conversation = Conversation(
+      format, tokenizer: tokenizer, system: system, arguments: arguments)
   }
 
   mutating func run() async throws {
@@ -54,7 +57,7 @@ struct ChatSession {
         if !text.isEmpty { try await answer(text) }
       case .help: tell(Self.help)
       case .reset:
-        context = try format.opening(system: system)
+        conversation.reset()
         try engine.reset()
         tell("the conversation starts anew")
       case .stats: tell(statistics)
@@ -94,7 +97,8 @@ struct ChatSession {
   private var statistics: String {
     guard let lastSummary else { return "no answer yet" }
     return GenerationReport(lastSummary, engine: engine).text
-      + "\n" + Style.dimmed("context \(context.count) of \(engine.plan.contextLength) tokens")
+      + "\n"
+      + Style.dimmed("context \(conversation.tokenCount) of \(engine.plan.contextLength) tokens")
   }
 
   private func finish() {
@@ -117,16 +121,16 @@ struct ChatSession {
   }
 
   private mutating func answer(_ text: String) async throws {
-    var prompt = try context + format.question(text)
+    let prompt = try conversation.prompt(asking: text)
     let limit = engine.plan.contextLength
-    guard prompt.count < limit else {
-      contextIsFull(needed: prompt.count)
+    guard prompt.tokens.count < limit else {
+      contextIsFull(needed: prompt.tokens.count)
       if isJSON {
         turns.append(.object(["user": .string(text), "error": .string("context is full")]))
       }
       return
     }
-    let generation = engine.generate(.tokens(prompt), options: options)
+    let generation = engine.generate(.tokens(prompt.tokens), options: options)
     Interruption.handle { generation.cancel() }
     var reply = ""
     for try await token in generation {
@@ -136,10 +140,10 @@ struct ChatSession {
     guard let summary = generation.summary else { return }
     if !isJSON { Output.write("\n") }
     lastSummary = summary
-    prompt += summary.tokens
-    context = try prompt + format.answerEnd(after: summary.tokens)
-    if isJSON { record(text, reply, summary) }
-    if summary.finishReason == .context { contextIsFull(needed: context.count) }
+    let parts = try conversation.add(
+      question: text, prompt: prompt, answer: summary.tokens, text: reply)
+    if isJSON { record(text, reply, parts, summary) }
+    if summary.finishReason == .context { contextIsFull(needed: conversation.tokenCount) }
     if Interruption.happened, !isInteractive {
       finish()
       throw ExitCode(ErrorReport.interruptedCode)
@@ -152,10 +156,12 @@ struct ChatSession {
         + "/reset starts anew; a larger --ctx holds more")
   }
 
-  private mutating func record(_ text: String, _ reply: String, _ summary: GenerationSummary) {
+  private mutating func record(
+    _ text: String, _ reply: String, _ parts: AnswerParts, _ summary: GenerationSummary
+  ) {
     turns.append(
       .object([
-        "user": .string(text), "text": .string(reply),
+        "user": .string(text), "text": .string(reply), "reasoning": .optional(parts.reasoning),
         "prompt_ids": .ids(summary.promptTokens), "ids": .ids(summary.tokens),
         "finish_reason": .string(summary.finishReason.rawValue),
         "stats": .object(GenerationReport(summary, engine: engine).json),
