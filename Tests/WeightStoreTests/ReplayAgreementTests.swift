@@ -12,8 +12,9 @@ import Testing
     var trace = RoutingTrace(
       of: source.store.manifest, expertsPerToken: Self.perToken, predictionCount: Self.perToken)
     var last: [[Int32]] = trace.layers.map { _ in dice.distinct(Self.perToken, below: experts) }
-    for token in 0..<tokens {
-      trace.beginToken(UInt32(token))
+    for _ in 0..<tokens {
+      // Tokens that come again, so that policies can learn from them.
+      trace.beginToken(UInt32(dice.below(7)))
       for layer in trace.layers.indices {
         if dice.below(3) > 0 { last[layer] = dice.distinct(Self.perToken, below: experts) }
         let probabilities = (0..<experts).map { expert in
@@ -65,7 +66,9 @@ import Testing
   private func feed(_ trace: RoutingTrace, to rig: StreamingRig, prediction: Bool) throws {
     for token in 0..<trace.tokenCount {
       // As `beginToken`, but no time passes: a busy disk would suspend what the replay reads.
-      rig.streamer.cache.beginToken()
+      withUnsafePointer(to: Int32(bitPattern: trace.tokens[token])) {
+        rig.streamer.cache.beginToken(UnsafeBufferPointer(start: $0, count: 1))
+      }
       rig.streamer.governor.token(
         PrefetchGovernor.Reading(
           nanoseconds: UInt64(token + 1), demandBusyNanoseconds: 0,
@@ -83,7 +86,7 @@ import Testing
           guard let base = values.baseAddress else { return }
           chosen.withUnsafeBufferPointer {
             rig.streamer.observe(
-              layer: layer, isAlone: true, probabilities: base, chosen: $0)
+              layer: layer, probabilities: base, chosen: $0)
           }
         }
         try rig.begin(layer, chosen, .completion)

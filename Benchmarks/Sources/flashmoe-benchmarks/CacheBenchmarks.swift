@@ -45,7 +45,7 @@ struct CacheBenchmarks {
       cache.beginToken()
       for layer in 0..<Self.layers {
         routing[token * Self.layers + layer].withUnsafeBufferPointer {
-          cache.observe(layer: layer, isAlone: true, codes: nil, chosen: $0)
+          cache.observe(layer: layer, codes: nil, chosen: $0)
           _ = cache.open(layer: layer, experts: $0, order: .completion)
         }
         cache.decide(into: &decision)

@@ -95,7 +95,7 @@ final class Decoder {
         remedy: "Use a larger --ctx")
     }
     let start = Clock.nanoseconds()
-    streamer?.beginToken()
+    streamer?.beginToken(tokens)
     storedEnd = max(storedEnd, position + tokens.count)
     embed(tokens)
     for layer in weights.layers.indices {

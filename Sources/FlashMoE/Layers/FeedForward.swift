@@ -40,7 +40,7 @@ extension Decoder {
     guard let streamer else { return }
     for row in 0..<rows {
       streamer.observe(
-        layer: storeLayer, isAlone: rows == 1,
+        layer: storeLayer, row: row,
         probabilities: scratch.routerLogits + row * router.expertCount,
         chosen: UnsafeBufferPointer(
           start: scratch.chosen + row * router.perToken, count: router.perToken))

@@ -69,7 +69,9 @@ struct MemoryPlanner {
     return ProcessOverhead.baseBytes + vocabulary * ProcessOverhead.bytesPerCompanionByte
       + manifest.recordCount * ProcessOverhead.bytesPerRecord
       + options.threadCount * ProcessOverhead.bytesPerThread
-      + options.streamer.policy.tableBytes(layerExperts: manifest.layers.map(\.expertCount))
+      + options.streamer.policy.tableBytes(
+        layerExperts: manifest.layers.map(\.expertCount),
+        expertsPerToken: configuration.experts.perToken)
   }
 
   func keyValueBytes(_ contextLength: Int, type: KeyValueType? = nil) -> Int {

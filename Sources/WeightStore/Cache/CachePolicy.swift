@@ -32,20 +32,20 @@ public struct RouterView {
   public let layer: Int
   /// `CacheTime.token` of the step.
   public let token: Int
-  /// Whether the step has no other token.
-  public let isAlone: Bool
+  /// Which of the step's tokens this is.
+  public let row: Int
   /// `RouterCode`s of all the layer's experts; nil where only the choice is known.
   public let codes: UnsafePointer<UInt8>?
   /// The chosen experts.
   public let chosen: UnsafeBufferPointer<Int32>
 
   public init(
-    layer: Int, token: Int, isAlone: Bool, codes: UnsafePointer<UInt8>?,
+    layer: Int, token: Int, row: Int = 0, codes: UnsafePointer<UInt8>?,
     chosen: UnsafeBufferPointer<Int32>
   ) {
     self.layer = layer
     self.token = token
-    self.isAlone = isAlone
+    self.row = row
     self.codes = codes
     self.chosen = chosen
   }
@@ -57,10 +57,12 @@ public struct RouterView {
 /// The cache keeps the worth beside the slot.  It asks again for a record in `demanded` and
 /// `seeded`, for a whole layer after `routed`, and for `displaced`.
 public protocol CachePolicy: Sendable {
-  /// Whether `routed` does anything.
+  /// Whether `began` and `routed` do anything.
   var followsRouter: Bool { get }
   /// A record whose worth the last `demanded` changed besides its own; -1 for none.
   var displaced: Int { get }
+  /// A step begins: a token in decode, several in a chunk; empty when they are not known.
+  mutating func began(_ tokens: UnsafeBufferPointer<Int32>)
   /// A router has chosen for one token: may change the worth of all records of its layer.  Called
   /// before the chosen ones are demanded.
   mutating func routed(_ view: RouterView)
@@ -77,6 +79,7 @@ public protocol CachePolicy: Sendable {
 extension CachePolicy {
   public var followsRouter: Bool { false }
   public var displaced: Int { -1 }
+  public mutating func began(_ tokens: UnsafeBufferPointer<Int32>) {}
   public mutating func routed(_ view: RouterView) {}
   public mutating func evicted(_ record: Int) {}
 }

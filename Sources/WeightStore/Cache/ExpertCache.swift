@@ -140,7 +140,14 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   }
 
   /// A new token or prefill chunk: what was demanded before is no longer protected from speculation.
-  public mutating func beginToken() { time.token += 1 }
+  ///
+  /// - Parameter tokens: the step's token ids, for policies that learn from them.
+  public mutating func beginToken(
+    _ tokens: UnsafeBufferPointer<Int32> = .init(start: nil, count: 0)
+  ) {
+    time.token += 1
+    if policy.followsRouter { policy.began(tokens) }
+  }
 
   // MARK: Requests
 
@@ -200,14 +207,14 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
   /// step.
   ///
   /// - Parameters:
-  ///   - isAlone: the step has no other token.
+  ///   - row: which of the step's tokens it is.
   ///   - codes: of all the layer's experts, or nil.
   public mutating func observe(
-    layer: Int, isAlone: Bool, codes: UnsafePointer<UInt8>?, chosen: UnsafeBufferPointer<Int32>
+    layer: Int, row: Int = 0, codes: UnsafePointer<UInt8>?, chosen: UnsafeBufferPointer<Int32>
   ) {
     guard policy.followsRouter else { return }
     policy.routed(
-      RouterView(layer: layer, token: time.token, isAlone: isAlone, codes: codes, chosen: chosen))
+      RouterView(layer: layer, token: time.token, row: row, codes: codes, chosen: chosen))
     for record in recordBase[layer]..<recordBase[layer + 1] {
       let slot = Int(slotOfRecord[record])
       if slot >= 0 { worthOfSlot[slot] = policy.worth(record) }
@@ -216,7 +223,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
 
   /// The same from a router's probabilities of all the layer's experts.
   public mutating func observe(
-    layer: Int, isAlone: Bool, probabilities: UnsafePointer<Float>,
+    layer: Int, row: Int = 0, probabilities: UnsafePointer<Float>,
     chosen: UnsafeBufferPointer<Int32>
   ) {
     guard policy.followsRouter else { return }
@@ -226,7 +233,7 @@ public struct ExpertCache<Policy: CachePolicy>: Sendable {
     codes.withUnsafeMutableBufferPointer { buffer in
       guard let base = buffer.baseAddress else { return }
       RouterCode.encode(probabilities, count: layerExperts[layer], into: base)
-      observe(layer: layer, isAlone: isAlone, codes: base, chosen: chosen)
+      observe(layer: layer, row: row, codes: base, chosen: chosen)
     }
     swap(&codes, &routerCodes)
   }

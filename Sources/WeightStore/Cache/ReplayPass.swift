@@ -14,6 +14,7 @@ struct ReplayPass<Policy: CachePolicy> {
   private(set) var outcome = CacheReplay.Outcome()
   private var counts = false
   private var chosen: [Int32]
+  private var tokens: [Int32] = []
   // All steps, counted or not, for the governor.
   private var issuedBytes = 0
   private var usedBytes = 0
@@ -36,7 +37,9 @@ struct ReplayPass<Policy: CachePolicy> {
   mutating func step(_ rows: Range<Int>, counts: Bool) {
     self.counts = counts
     steps += 1
-    cache.beginToken()
+    tokens.removeAll(keepingCapacity: true)
+    for token in trace.tokens[rows] { tokens.append(Int32(bitPattern: token)) }
+    tokens.withUnsafeBufferPointer { cache.beginToken($0) }
     let suspensions = governor.suspensions
     // Demand takes no time here: only usefulness is judged.
     governor.token(
@@ -61,7 +64,7 @@ struct ReplayPass<Policy: CachePolicy> {
       chosen.withUnsafeBufferPointer { chosen in
         trace.codes.withUnsafeBufferPointer { codes in
           cache.observe(
-            layer: layer, isAlone: rows.count == 1,
+            layer: layer, row: token - rows.lowerBound,
             codes: codes.baseAddress.map { $0 + token * trace.recordCount + codeStarts[layer] },
             chosen: chosen)
         }

@@ -17,12 +17,12 @@ extension ExpertStreamer {
   ///
   /// - Parameters:
   ///   - layer: index into the manifest's layers.
-  ///   - isAlone: the step has no other token.
+  ///   - row: which of the step's tokens it is.
   ///   - probabilities: of all the layer's experts.
   public func observe(
-    layer: Int, isAlone: Bool, probabilities: UnsafePointer<Float>,
+    layer: Int, row: Int = 0, probabilities: UnsafePointer<Float>,
     chosen: UnsafeBufferPointer<Int32>
   ) {
-    cache.observe(layer: layer, isAlone: isAlone, probabilities: probabilities, chosen: chosen)
+    cache.observe(layer: layer, row: row, probabilities: probabilities, chosen: chosen)
   }
 }

@@ -282,24 +282,26 @@ public final class ExpertStreamer {
   }
 
   /// A new token or prefill chunk: ages the prediction's record and the protection of demand.
-  public func beginToken() {
-    cache.beginToken()
+  ///
+  /// - Parameter tokens: their ids, which policies may learn from.
+  public func beginToken(_ tokens: UnsafeBufferPointer<Int32> = .init(start: nil, count: 0)) {
+    cache.beginToken(tokens)
     let now = Clock.nanoseconds()
     governor.token(
       PrefetchGovernor.Reading(
-        nanoseconds: now, demandBusyNanoseconds: scheduler.demandBusyNanoseconds(at: now),
-        issuedBytes: scheduler.speculativeBytes, usedBytes: counters.speculativeUsedBytes))
+        nanoseconds: now, demandBusyNanoseconds: scheduler.accounts.demandBusyNanoseconds(at: now),
+        issuedBytes: scheduler.accounts.speculativeBytes, usedBytes: counters.speculativeUsedBytes))
   }
 
   // MARK: Statistics
 
   public var statistics: StreamStatistics {
     var statistics = counters
-    statistics.demandBytes = scheduler.demandBytes
-    statistics.speculativeBytes = scheduler.speculativeBytes
-    statistics.warmBytes = scheduler.warmBytes
-    statistics.busyNanoseconds = scheduler.busyNanoseconds(at: Clock.nanoseconds())
-    statistics.reads = scheduler.completedReads
+    statistics.demandBytes = scheduler.accounts.demandBytes
+    statistics.speculativeBytes = scheduler.accounts.speculativeBytes
+    statistics.warmBytes = scheduler.accounts.warmBytes
+    statistics.busyNanoseconds = scheduler.accounts.busyNanoseconds(at: Clock.nanoseconds())
+    statistics.reads = scheduler.accounts.completedReads
     statistics.prefetchSuspended = governor.suspensions
     return statistics
   }

@@ -5,8 +5,8 @@
 /// would be read, and they come true less often than the popular ones that are.  Ranks that are not
 /// read are judged all the same, so a rank that becomes good is noticed.
 public struct PredictionRecord: Sendable, Equatable {
-  /// A read that is used by less than this share costs the disk more than it hides.
-  public static let usefulShare = 0.6
+  /// A read that is used by less than this share costs more bytes than its time is worth.
+  public static let usefulShare = 0.8
   /// Weight of the newest judgement once there are many.
   private static let step = 1.0 / 64
   /// Judgements that trust at the start is worth.

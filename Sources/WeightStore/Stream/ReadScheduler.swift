@@ -7,46 +7,7 @@ import Support
 /// A slot has at most one read at a time, so a read is named by its slot.  Finished reads wait in
 /// `outcomes` for their owner; nothing is called back.
 struct ReadScheduler: ~Copyable {
-  enum Origin {
-    case demand, speculation, warmFill
-  }
-
-  /// How a slot's read ended.
-  enum Outcome {
-    case landed
-    /// It was cancelled and its last piece has come back.
-    case abandoned
-    /// An errno, or 0 for a file that ends too early.
-    case failed(code: Int32, offset: Int)
-  }
-
-  private struct SlotRead {
-    var layer = 0
-    var expert = 0
-    var offset = 0
-    var bytes = 0
-    /// Where the part that can be used before the rest ends; pieces do not straddle it.
-    var headBytes = 0
-    var issuedBytes = 0
-    var outstandingPieces = 0
-    var outstandingHeadPieces = 0
-    var origin = Origin.demand
-    var isDemand = false
-    var isActive = false
-    var isAbandoned = false
-    var hasFailed = false
-    var errorCode: Int32 = 0
-    var errorOffset = 0
-  }
-
-  private struct Piece {
-    var slot = 0
-    /// Inside the record.
-    var offset = 0
-    var bytes = 0
-    var isHead = false
-    var retries = 0
-  }
+  typealias Origin = ReadAccounts.Origin
 
   /// EAGAIN, EINTR and reads that make no progress, for one piece.
   private static let retryLimit = 100
@@ -55,13 +16,13 @@ struct ReadScheduler: ~Copyable {
 
   private let reader: RecordReader
   private let files: LayerFiles
-  private let arena: SlotArena
+  let arena: SlotArena
   private let pieceBytes: Int
-  private var faults: ReadFaultPlan
+  var faults: ReadFaultPlan
   private let hasFaults: Bool
 
-  private var reads: [SlotRead]
-  private var pieces: [Piece]
+  private(set) var reads: [SlotRead]
+  private(set) var pieces: [Piece]
   private var freePieces: IndexQueue
   private var retryPieces: IndexQueue
   private var demandQueue: IndexQueue
@@ -72,26 +33,9 @@ struct ReadScheduler: ~Copyable {
 
   private(set) var piecesInFlight = 0
   private var demandPiecesInFlight = 0
-  private(set) var activeReads = 0 {
-    didSet {
-      if oldValue == 0 {
-        busySince = Clock.nanoseconds()
-      } else if activeReads == 0 {
-        busyTotal += Clock.nanoseconds() - busySince
-      }
-    }
-  }
-  private var busySince: UInt64 = 0
-  private var busyTotal: UInt64 = 0
   private(set) var activeSpeculations = 0
-  private var activeDemands = 0
-  private var demandSince: UInt64 = 0
-  private var demandBusyTotal: UInt64 = 0
-
-  private(set) var demandBytes = 0
-  private(set) var speculativeBytes = 0
-  private(set) var warmBytes = 0
-  private(set) var completedReads = 0
+  private(set) var accounts = ReadAccounts()
+  var activeReads: Int { accounts.activeReads }
 
   init(
     reader: RecordReader, files: LayerFiles, arena: SlotArena, depth: Int, pieceBytes: Int,
@@ -130,12 +74,12 @@ struct ReadScheduler: ~Copyable {
       layer: layer, expert: expert, offset: offset, bytes: bytes,
       headBytes: min(headBytes, bytes), origin: origin, isDemand: origin != .speculation,
       isActive: true)
-    activeReads += 1
+    accounts.readBegan()
     if origin == .speculation {
       activeSpeculations += 1
       speculativeQueue.append(slot)
     } else {
-      demandBegan()
+      accounts.demandBegan()
       demandQueue.append(slot)
     }
   }
@@ -152,7 +96,7 @@ struct ReadScheduler: ~Copyable {
       reads[slot].isDemand = true
       activeSpeculations -= 1
       demandPiecesInFlight += reads[slot].outstandingPieces
-      demandBegan()
+      accounts.demandBegan()
       if !isComplete {
         speculativeQueue.remove(slot)
         demandQueue.append(slot)
@@ -258,16 +202,16 @@ struct ReadScheduler: ~Copyable {
     let slot = pieces[piece].slot
     var result = completion
     if hasFaults { result = injected(piece, result) }
-    completedReads += 1
+    accounts.completedReads += 1
     // The record is lost already; only its pieces have to come home.
     if reads[slot].hasFailed { return finishPiece(piece) }
     if result == pieces[piece].bytes {
-      account(slot, result)
+      accounts.add(result, to: reads[slot].origin)
       return finishPiece(piece)
     }
     if result > 0 {
       let progress = result / RecordLayout.alignment * RecordLayout.alignment
-      account(slot, progress)
+      accounts.add(progress, to: reads[slot].origin)
       pieces[piece].offset += progress
       pieces[piece].bytes -= progress
       if progress > 0 { pieces[piece].retries = 0 }
@@ -327,8 +271,8 @@ struct ReadScheduler: ~Copyable {
         || reads[slot].isAbandoned
     else { return }
     reads[slot].isActive = false
-    activeReads -= 1
-    if reads[slot].isDemand { demandEnded() } else { activeSpeculations -= 1 }
+    accounts.readEnded()
+    if reads[slot].isDemand { accounts.demandEnded() } else { activeSpeculations -= 1 }
     if !files.isDirect {
       files.dropPages(
         layer: reads[slot].layer, offset: reads[slot].offset, bytes: reads[slot].issuedBytes)
@@ -346,64 +290,6 @@ struct ReadScheduler: ~Copyable {
     return (slot, .landed)
   }
 
-  // MARK: Accounts
-
-  private mutating func account(_ slot: Int, _ bytes: Int) {
-    switch reads[slot].origin {
-    case .demand: demandBytes += bytes
-    case .speculation: speculativeBytes += bytes
-    case .warmFill: warmBytes += bytes
-    }
-  }
-
-  mutating func resetAccounts() {
-    demandBytes = 0
-    speculativeBytes = 0
-    warmBytes = 0
-    completedReads = 0
-    busyTotal = 0
-    busySince = Clock.nanoseconds()
-  }
-
-  /// Nanoseconds since the last reset in which at least one read of any kind was in flight.
-  func busyNanoseconds(at now: UInt64) -> UInt64 {
-    busyTotal + (activeReads > 0 ? now - busySince : 0)
-  }
-
-  /// Nanoseconds in which at least one demand read was outstanding.
-  func demandBusyNanoseconds(at now: UInt64) -> UInt64 {
-    demandBusyTotal + (activeDemands > 0 ? now - demandSince : 0)
-  }
-
-  private mutating func demandBegan() {
-    if activeDemands == 0 { demandSince = Clock.nanoseconds() }
-    activeDemands += 1
-  }
-
-  private mutating func demandEnded() {
-    activeDemands -= 1
-    if activeDemands == 0 { demandBusyTotal += Clock.nanoseconds() - demandSince }
-  }
-
-  /// The fault a test planned for this completion, as the system would have shown it.
-  private mutating func injected(_ piece: Int, _ result: Int) -> Int {
-    let slot = pieces[piece].slot
-    guard let effect = faults.effect(layer: reads[slot].layer, expert: reads[slot].expert) else {
-      return result
-    }
-    switch effect {
-    case .error(let code): return -Int(code)
-    case .short(let bytes):
-      let shown = min(bytes, max(result, 0))
-      // What did not arrive must not look as if it had.
-      let rest = UnsafeMutableRawBufferPointer(
-        start: arena.slot(slot) + pieces[piece].offset + shown, count: pieces[piece].bytes - shown)
-      for index in rest.indices { rest[index] = 0xA5 }
-      return shown
-    case .flippedBit(let byte, let bit):
-      let place = arena.slot(slot) + pieces[piece].offset + byte
-      place.storeBytes(of: place.load(as: UInt8.self) ^ (1 << UInt8(bit)), as: UInt8.self)
-      return result
-    }
-  }
+  /// Bytes and times from now on.
+  mutating func resetAccounts() { accounts.reset() }
 }

@@ -1,5 +1,5 @@
 extension RoutingTrace {
-  /// A trace of chosen experts alone, all tokens decoded.
+  /// A trace of chosen experts alone, all tokens decoded and each another.
   ///
   /// - Parameter routing: for each layer, [n][k] distinct experts of every token.
   public init(routing: [[Int32]], layerExperts: [Int], expertsPerToken: Int) {
@@ -10,7 +10,7 @@ extension RoutingTrace {
         Layer(layer: $0.offset, expertCount: $0.element, recordBytes: 1)
       }, expertsPerToken: expertsPerToken, predictionCount: 0)
     let count = (routing.first?.count ?? 0) / max(1, expertsPerToken)
-    tokens = Array(repeating: 0, count: count)
+    tokens = (0..<count).map { UInt32($0) }
     for token in 0..<count {
       for layer in routing {
         for position in token * expertsPerToken..<(token + 1) * expertsPerToken {

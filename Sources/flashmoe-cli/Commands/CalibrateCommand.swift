@@ -12,27 +12,17 @@ struct CalibrateCommand: ParsableCommand {
       experts in chunks, how often predictions came true. Runs with the store then begin with the \
       popular experts in the cache. No result depends on it; removing the file undoes it.
 
+      Of each text the first 16384 tokens are taken, or -n of them.
+
       Example: flashmoe calibrate model.fmoe --text book.txt --text letters.txt -n 8192
       """)
 
+  /// Of each text, where the user gives no number.
+  private static let tokenLimit = 16384
+
   @OptionGroup var model: StoreArgument
 
-  @Option(
-    name: [.customLong("text"), .customShort("f")],
-    help: ArgumentHelp(
-      "Text to learn from; may stand several times; '-' is stdin.", valueName: "file"),
-    completion: .file())
-  var files: [String] = []
-
-  @Option(
-    help: ArgumentHelp("Token ids instead of a text: 1,2,3.", valueName: "ids"),
-    transform: TokenIDs.parse)
-  var ids: [Int32]?
-
-  @Option(
-    name: [.customShort("n"), .customLong("tokens")],
-    help: ArgumentHelp("Tokens of each text at most.", valueName: "n"))
-  var tokenLimit = 16384
+  @OptionGroup(title: "Text") var fed: FedTexts
 
   @Option(
     name: .customLong("prediction-tokens"),
@@ -50,17 +40,11 @@ struct CalibrateCommand: ParsableCommand {
   @OptionGroup(title: "Output") var common: CommonArguments
 
   mutating func validate() throws {
-    guard files.isEmpty != (ids == nil) else {
-      throw ValidationError("give a text with --text, or tokens with --ids")
-    }
-    try NumberArgument.check(tokenLimit, "-n", 1...Int.max)
     try NumberArgument.check(predictionTokens, "--prediction-tokens", 1...Int.max)
   }
 
   mutating func run() throws {
-    let given = try files.map { path throws(Failure) in
-      (name: FileSystem.name(of: path), text: try TextInput.read(path))
-    }
+    let given = try fed.read()
     let store = try model.open()
     var options = engine.options
     // An old profile, wrong or not, is about to be replaced.
@@ -77,12 +61,8 @@ struct CalibrateCommand: ParsableCommand {
     let engine = try Engine(
       store: store, options: options, logger: Diagnostics.logger(verbose: common.verbose))
     if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
-    var texts: [(name: String, tokens: [Int32])] =
-      ids.map { [("ids", Array($0.prefix(tokenLimit)))] } ?? []
-    for (name, text) in given {
-      let tokens = try engine.encode(.text(text, parsesSpecialTokens: false))
-      texts.append((name, Array(tokens.prefix(tokenLimit))))
-    }
+    let texts = try fed.tokens(
+      of: given, engine: engine, limit: Self.tokenLimit)
     let line = ProgressLine("calibrate")
     Interruption.handle {}
     let profile = try engine.calibrate(

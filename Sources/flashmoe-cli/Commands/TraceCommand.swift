@@ -17,21 +17,7 @@ struct TraceCommand: ParsableCommand {
 
   @OptionGroup var model: StoreArgument
 
-  @Option(
-    name: [.customShort("f"), .customLong("file")],
-    help: ArgumentHelp("Text to feed; may stand several times; '-' is stdin.", valueName: "file"),
-    completion: .file())
-  var files: [String] = []
-
-  @Option(
-    help: ArgumentHelp("Token ids instead of a text: 1,2,3.", valueName: "ids"),
-    transform: TokenIDs.parse)
-  var ids: [Int32]?
-
-  @Option(
-    name: [.customShort("n"), .customLong("tokens")],
-    help: ArgumentHelp("Tokens of each text at most. Default: all.", valueName: "n"))
-  var tokenLimit: Int?
+  @OptionGroup(title: "Text") var fed: FedTexts
 
   @Option(
     name: .customLong("prompt"),
@@ -49,28 +35,16 @@ struct TraceCommand: ParsableCommand {
   @OptionGroup(title: "Output") var common: CommonArguments
 
   mutating func validate() throws {
-    guard files.isEmpty != (ids == nil) else {
-      throw ValidationError("give a text with -f, or tokens with --ids")
-    }
-    try NumberArgument.check(tokenLimit, "-n", 1...Int.max)
     try NumberArgument.check(promptLength, "--prompt", 0...(1 << 24))
   }
 
   mutating func run() throws {
-    let given = try files.map { path throws(Failure) in
-      (name: FileSystem.name(of: path), text: try TextInput.read(path))
-    }
+    let given = try fed.read()
     let store = try model.open()
     let engine = try Engine(
       store: store, options: engine.options, logger: Diagnostics.logger(verbose: common.verbose))
     if !common.json { EngineReport.announce(engine, verbose: common.verbose) }
-    var texts: [(name: String, tokens: [Int32])] = ids.map { [("ids", $0)] } ?? []
-    for (name, text) in given {
-      texts.append((name, try engine.encode(.text(text, parsesSpecialTokens: false))))
-    }
-    if let tokenLimit {
-      texts = texts.map { (name: $0.name, tokens: Array($0.tokens.prefix(tokenLimit))) }
-    }
+    let texts = try fed.tokens(of: given, engine: engine)
     let line = ProgressLine("trace")
     Interruption.handle {}
     let start = Clock.nanoseconds()

@@ -5,8 +5,9 @@ import Glibc
 /// For every record an estimate `value` of its discounted future uses is kept.  It is linear in
 /// - how often the record was chosen, decayed with several half-lives,
 /// - how close it came to being chosen, which says more than the choice alone,
-/// - which experts of this layer and of the one before the last token chose: their pull on the
-///   next token is learned online by temporal differences (Sutton, 1988).
+/// - which experts of this layer the last token chose: their pull on the next token is learned
+///   online by temporal differences (Sutton, 1988),
+/// - what was chosen after earlier places of the present token: text repeats itself.
 ///
 /// Its logarithm minus the time of the layer's next turn is the worth: of two records equally
 /// likely to be used at their layers' next turns, the one whose turn is farther goes.  A layer's
@@ -30,27 +31,25 @@ public struct Foresight: CachePolicy {
   private var closeness: [Float]
   private var value: [Float]
   private var logValue: [Float]
-  /// What an expert chosen at a token adds to the values in its own layer, and in the next one:
-  /// [layer][row][expert].
-  private var ownPull: [Float]
-  private var previousPull: [Float]
+  /// What an expert chosen at a token adds to the values in its layer: [layer][row][expert].
+  private var pull: [Float]
+  private var history: RoutingHistory
   // By layer.
   private var nextTurn: [Double]
   private var hasSpoken: [Bool]
-  /// [layer][k] chosen at the last token, -1 beyond those there were; and by the layer before it,
-  /// when the step was a single token.
+  /// [layer][k] chosen at the last token, -1 beyond those there were.
   private var lastChosen: [Int32]
-  private var sourceChosen: [Int32]
 
   // For one layer, [E].
   private var wasChosen: [Float]
   private var isClose: [Float]
   private var estimate: [Float]
 
-  public init(
-    layerExperts: [Int], expertsPerToken: Int, constants: ForesightConstants = .init()
-  ) {
-    self.constants = constants
+  /// - Parameter slotCount: what the cache holds, which tells how far ahead to look.
+  public init(layerExperts: [Int], expertsPerToken: Int, slotCount: Int) {
+    let workingSet = CachePartition.workingSet(
+      layerExperts: layerExperts, expertsPerToken: expertsPerToken)
+    constants = ForesightConstants(cachedTokens: Double(slotCount) / Double(max(1, workingSet)))
     self.expertsPerToken = expertsPerToken
     var base = [0]
     var layers: [Int32] = []
@@ -69,12 +68,11 @@ public struct Foresight: CachePolicy {
     closeness = Array(repeating: 0, count: records * ForesightConstants.closenessCount)
     value = Array(repeating: 0, count: records)
     logValue = Array(repeating: self.constants.worth(ofValue: 0), count: records)
-    ownPull = Array(repeating: 0, count: starts[layerExperts.count])
-    previousPull = ownPull
+    pull = Array(repeating: 0, count: starts[layerExperts.count])
+    history = RoutingHistory(layerCount: layerExperts.count, expertsPerToken: expertsPerToken)
     nextTurn = Array(repeating: 0, count: layerExperts.count)
     hasSpoken = Array(repeating: false, count: layerExperts.count)
     lastChosen = Array(repeating: -1, count: layerExperts.count * expertsPerToken)
-    sourceChosen = lastChosen
     let largest = layerExperts.max() ?? 0
     wasChosen = Array(repeating: 0, count: largest)
     isClose = wasChosen
@@ -82,29 +80,35 @@ public struct Foresight: CachePolicy {
   }
 
   /// Memory it takes.
-  public static func byteCount(layerExperts: [Int]) -> Int {
+  public static func byteCount(layerExperts: [Int], expertsPerToken: Int) -> Int {
     let perRecord = ForesightConstants.rateCount + ForesightConstants.closenessCount + 3
-    return layerExperts.reduce(0) { sum, experts in
-      sum + MemoryLayout<Float>.stride * experts * (perRecord + 2 * min(experts, rowLimit))
+    let learned = layerExperts.reduce(0) { sum, experts in
+      sum + MemoryLayout<Float>.stride * experts * (perRecord + min(experts, rowLimit))
     }
+    return learned
+      + RoutingHistory.byteCount(
+        layerCount: layerExperts.count, expertsPerToken: expertsPerToken)
   }
 
   public var followsRouter: Bool { true }
+
+  public mutating func began(_ tokens: UnsafeBufferPointer<Int32>) { history.begin(tokens) }
 
   public mutating func routed(_ view: RouterView) {
     let layer = view.layer
     let count = base[layer + 1] - base[layer]
     mark(view, count: count)
-    estimateFromRates(layer: layer, count: count)
-    let own = layer * expertsPerToken
-    let source = view.isAlone && layer > 0 ? own - expertsPerToken : nil
-    addPulls(of: view.chosen, layer: layer, count: count, source: source)
+    history.record(layer: layer, row: view.row, experts: view.chosen)
+    for expert in 0..<count { estimate[expert] = 0 }
+    let repeated = history.isLast(row: view.row) ? addRepetition(layer: layer, count: count) : 0
+    addRates(layer: layer, count: count, less: repeated)
+    addPulls(of: view.chosen, layer: layer, count: count)
     if hasSpoken[layer] { learn(layer: layer, count: count) }
     hasSpoken[layer] = true
     // What the next estimate will be judged by.
+    let first = layer * expertsPerToken
     for at in 0..<expertsPerToken {
-      lastChosen[own + at] = at < view.chosen.count ? view.chosen[at] : -1
-      sourceChosen[own + at] = source.map { lastChosen[$0 + at] } ?? -1
+      lastChosen[first + at] = at < view.chosen.count ? view.chosen[at] : -1
     }
     nextTurn[layer] =
       Double(view.token) + 1 + Double(layer) / Double(max(1, nextTurn.count))
@@ -126,31 +130,50 @@ public struct Foresight: CachePolicy {
     }
   }
 
-  /// Ages the layer's rates and sums them into `estimate`.
-  private mutating func estimateFromRates(layer: Int, count: Int) {
-    for expert in 0..<count { estimate[expert] = 0 }
-    Self.age(
-      &chosenRate, wasChosen, into: &estimate, start: base[layer], stride: value.count,
-      count: count, constants.rates)
-    Self.age(
-      &closeness, isClose, into: &estimate, start: base[layer], stride: value.count, count: count,
-      constants.closenesses)
+  /// Adds what was chosen after earlier places of the present token.
+  ///
+  /// - Returns: by how much, summed over a place's experts, to be taken from what rates say.
+  private mutating func addRepetition(layer: Int, count: Int) -> Float {
+    guard history.matchCount > 0 else { return 0 }
+    let certainty = 1 / (Float(history.matchCount) + constants.repetitionDoubt)
+    return estimate.withUnsafeMutableBufferPointer { estimate in
+      let estimate = UnsafeMutableBufferPointer(rebasing: estimate[..<count])
+      var sum: Float = 0
+      for (at, weight) in constants.repetitions.enumerated() {
+        let added = weight * certainty
+        let found = history.add(added, distance: at + 1, layer: layer, to: estimate)
+        sum += added * Float(found)
+      }
+      return sum
+    }
   }
 
+  /// Ages the layer's rates and adds them up.
+  private mutating func addRates(layer: Int, count: Int, less repeated: Float) {
+    Self.age(
+      &chosenRate, wasChosen, into: &estimate, start: base[layer], stride: value.count,
+      count: count, constants.rates, less: repeated)
+    Self.age(
+      &closeness, isClose, into: &estimate, start: base[layer], stride: value.count, count: count,
+      constants.closenesses, less: 0)
+  }
+
+  /// - Parameter less: taken from the weight of the term that says what is usual.
   private static func age(
     _ features: inout [Float], _ input: [Float], into estimate: inout [Float], start: Int,
-    stride: Int, count: Int, _ terms: [ForesightConstants.Term]
+    stride: Int, count: Int, _ terms: [ForesightConstants.Term], less: Float
   ) {
     features.withUnsafeMutableBufferPointer { features in
       estimate.withUnsafeMutableBufferPointer { estimate in
         input.withUnsafeBufferPointer { input in
           for (index, term) in terms.enumerated() {
             let first = index * stride + start
+            let weight = index == ForesightConstants.usualRate ? term.weight - less : term.weight
             let feature = UnsafeMutableBufferPointer(rebasing: features[first..<first + count])
             for at in 0..<count {
               let aged = feature[at] + term.step * (input[at] - feature[at])
               feature[at] = aged
-              estimate[at] += term.weight * aged
+              estimate[at] += weight * aged
             }
           }
         }
@@ -160,20 +183,16 @@ public struct Foresight: CachePolicy {
 
   /// Adds what the present token's choices mean for the next one.
   private mutating func addPulls(
-    of chosen: UnsafeBufferPointer<Int32>, layer: Int, count: Int, source: Int?
+    of chosen: UnsafeBufferPointer<Int32>, layer: Int, count: Int
   ) {
     estimate.withUnsafeMutableBufferPointer { estimate in
-      func add(_ table: [Float], _ expert: Int32) {
-        guard expert >= 0 else { return }
-        let first = tableStart[layer] + Int(expert) % rows[layer] * count
-        table.withUnsafeBufferPointer { table in
-          let row = UnsafeBufferPointer(rebasing: table[first..<first + count])
+      pull.withUnsafeBufferPointer { pull in
+        for expert in chosen.prefix(expertsPerToken) {
+          let first = tableStart[layer] + Int(expert) % rows[layer] * count
+          let row = UnsafeBufferPointer(rebasing: pull[first..<first + count])
           for at in 0..<count { estimate[at] += row[at] }
         }
       }
-      for expert in chosen.prefix(expertsPerToken) { add(ownPull, expert) }
-      guard let source else { return }
-      for at in 0..<expertsPerToken { add(previousPull, lastChosen[source + at]) }
     }
   }
 
@@ -186,19 +205,15 @@ public struct Foresight: CachePolicy {
       isClose[at] =
         (1 - discount) * wasChosen[at] + discount * estimate[at] - value[start + at]
     }
+    let rate = constants.learningRate
     isClose.withUnsafeBufferPointer { difference in
-      func move(_ table: inout [Float], _ expert: Int32, _ rate: Float) {
-        guard expert >= 0 else { return }
-        let first = tableStart[layer] + Int(expert) % rows[layer] * count
-        table.withUnsafeMutableBufferPointer { table in
-          let row = UnsafeMutableBufferPointer(rebasing: table[first..<first + count])
+      pull.withUnsafeMutableBufferPointer { pull in
+        let own = layer * expertsPerToken
+        for expert in lastChosen[own..<own + expertsPerToken] where expert >= 0 {
+          let first = tableStart[layer] + Int(expert) % rows[layer] * count
+          let row = UnsafeMutableBufferPointer(rebasing: pull[first..<first + count])
           for at in 0..<count { row[at] += rate * difference[at] }
         }
-      }
-      let own = layer * expertsPerToken
-      for at in own..<own + expertsPerToken {
-        move(&ownPull, lastChosen[at], constants.ownLearningRate)
-        move(&previousPull, sourceChosen[at], constants.previousLearningRate)
       }
     }
   }

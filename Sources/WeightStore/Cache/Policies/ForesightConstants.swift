@@ -15,8 +15,10 @@ public struct ForesightConstants: Sendable {
     }
   }
 
-  static let rateCount = 5
+  static let rateCount = 3
   static let closenessCount = 3
+  /// The rate that says how often a record is usually chosen.
+  static let usualRate = 1
 
   /// Of having been chosen.
   var rates: [Term]
@@ -26,24 +28,30 @@ public struct ForesightConstants: Sendable {
   var closenessOfMargin: [Float]
   /// How much a use at the token after is worth less.
   var discount: Float
-  var ownLearningRate: Float
-  var previousLearningRate: Float
+  var learningRate: Float
+  /// Of what was chosen one, two, … tokens after an earlier place of the present token.
+  var repetitions: [Float]
+  /// So many places that say nothing are added to those that were found.
+  var repetitionDoubt: Float
   /// Octaves of value that a token of waiting costs.
   var urgency: Double
   /// Values below are told apart on a linear scale: a logarithm has no place for zero.
   var leastValue: Float
 
-  public init() {
-    rates = [
-      Term(2, 0.042), Term(8, -0.183), Term(32, 0.053), Term(128, 0.656), Term(512, -0.1),
-    ]
-    closenesses = [Term(0, 0.05), Term(8, 0.2), Term(128, -0.1)]
+  /// - Parameter cachedTokens: slots for one token's experts of all layers that the cache has.  A
+  ///   record stays longer in a larger one, and so its later uses count more.
+  public init(cachedTokens: Double) {
+    let halfLifeTokens = min(max(1, 0.7 + 0.7 * cachedTokens), 4.4)
+    discount = Float(exp2(-1 / halfLifeTokens))
+    rates = [Term(8, -0.14), Term(128, 0.66), Term(512, -0.02)]
+    closenesses = [Term(0, 0.01), Term(8, 0.2), Term(128, -0.13)]
     closenessOfMargin = Self.sigmoid(slope: 8, offset: 0.7)
-    discount = Float(exp2(-1 / 4.0))
-    ownLearningRate = 0.012
-    previousLearningRate = 0.008
-    urgency = 0.5
-    leastValue = 0.01
+    learningRate = 0.008
+    let first = 0.03 + 0.45 * (1 - discount)
+    repetitions = [first, 0.55 * first, 0.25 * first]
+    repetitionDoubt = 2
+    urgency = 0.6
+    leastValue = 0.015
   }
 
   /// - Parameter slope: of an octave of probability.

@@ -1,7 +1,8 @@
 extension CachePolicyKind {
   /// Memory for what the policy learns beyond a few numbers a record.
-  public func tableBytes(layerExperts: [Int]) -> Int {
-    self == .foresight ? Foresight.byteCount(layerExperts: layerExperts) : 0
+  public func tableBytes(layerExperts: [Int], expertsPerToken: Int) -> Int {
+    self == .foresight
+      ? Foresight.byteCount(layerExperts: layerExperts, expertsPerToken: expertsPerToken) : 0
   }
 }
 
@@ -32,11 +33,16 @@ public struct SelectedPolicy: CachePolicy {
       recordCount: kind == .slru ? records : 0, slotCount: slotCount)
     stale = LeastStale(layerExperts: kind == .stale ? layerExperts : [])
     foresight = Foresight(
-      layerExperts: kind == .foresight ? layerExperts : [], expertsPerToken: expertsPerToken)
+      layerExperts: kind == .foresight ? layerExperts : [], expertsPerToken: expertsPerToken,
+      slotCount: slotCount)
   }
 
   public var followsRouter: Bool { kind == .stale || kind == .foresight }
   public var displaced: Int { kind == .slru ? slru.displaced : -1 }
+
+  public mutating func began(_ tokens: UnsafeBufferPointer<Int32>) {
+    if kind == .foresight { foresight.began(tokens) }
+  }
 
   public mutating func routed(_ view: RouterView) {
     switch kind {
