@@ -15,8 +15,9 @@ import WeightStore
     let engine = try Engine(
       store: store,
       options: EngineOptions(budgetBytes: 200 << 20, contextLength: 256, threadCount: 2))
-    let tokens = try ExpectedTensors(checkpoint + "/expected.safetensors")
-      .integers("long_input_ids")
+    let tokens = Array(
+      try ExpectedTensors(checkpoint + "/expected.safetensors").integers("long_input_ids")
+        .prefix(150))
     let other = Array(tokens[..<70]) + tokens[20..<40]
     let want = try engine.logits(other).logits.suffix(engine.configuration.vocabularySize)
       .map(\.bitPattern)
