@@ -12,12 +12,12 @@ import WeightStore
     let directory = try TemporaryDirectory("shared")
     let checkpoint = Fixtures.path("oracle/" + fixture)
     let store = try OracleStore.pack(checkpoint, in: directory, options: try OracleStore.exact)
-    let tokens = try ExpectedTensors(checkpoint + "/expected.safetensors")
-      .integers("long_input_ids")
     let engine = try Engine(
       store: store,
-      options: EngineOptions(
-        budgetBytes: 200 << 20, contextLength: tokens.count + 8, threadCount: 2))
+      options: EngineOptions(budgetBytes: 200 << 20, contextLength: 256, threadCount: 2))
+    let tokens = Array(
+      try ExpectedTensors(checkpoint + "/expected.safetensors").integers("long_input_ids")
+        .prefix(150))
     let other = Array(tokens[..<70]) + tokens[20..<40]
     let want = try engine.logits(other).logits.suffix(engine.configuration.vocabularySize)
       .map(\.bitPattern)
