@@ -29,6 +29,7 @@ struct FlashMoECommand: AsyncParsableCommand {
       """,
     groupedSubcommands: [
       CommandGroup(name: "Text", subcommands: [RunCommand.self, ChatCommand.self]),
+      CommandGroup(name: "Hub", subcommands: [PullCommand.self]),
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),
