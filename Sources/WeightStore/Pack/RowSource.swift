@@ -13,12 +13,16 @@ public protocol RowSource: Sendable {
   var rows: Int { get }
   var columns: Int { get }
   var format: SourceFormat { get }
+  /// Every file that `read` reads.
+  var files: [String] { get }
 
   /// Fills `buffer`, exactly `rows.count * format.rowBytes(columns:)` bytes.
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure)
 }
 
 extension RowSource {
+  public var files: [String] { [subject] }
+
   var rowBytes: Int { format.rowBytes(columns: columns) }
   var byteCount: Int { rows * rowBytes }
 
