@@ -15,12 +15,16 @@ public protocol RowSource: Sendable {
   var format: SourceFormat { get }
   /// What the fingerprint of a plan says about this source.
   var identity: String { get }
+  /// Every file that `read` reads.
+  var files: [String] { get }
 
   /// Fills `buffer`, exactly `rows.count * format.rowBytes(columns:)` bytes.
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure)
 }
 
 extension RowSource {
+  public var files: [String] { [subject] }
+
   var rowBytes: Int { format.rowBytes(columns: columns) }
   var byteCount: Int { rows * rowBytes }
 
