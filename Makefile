@@ -3,7 +3,7 @@
 SWIFT ?= swift
 PREFIX ?= /usr/local
 # Debian names of what is linked; a new machine needs Swift and a C compiler besides.
-DEBIAN_PACKAGES := liburing-dev libpcre2-dev libxxhash-dev pkg-config
+DEBIAN_PACKAGES := liburing-dev libpcre2-dev libxxhash-dev zlib1g-dev pkg-config
 DEMO_RAM ?= 20MB
 DEMO_PROMPT ?= Once upon a time there was a little girl who lived in a wood,
 
