@@ -57,8 +57,7 @@ public final class Checkpoint: Sendable {
       let found = try GGUFShards(file)
       return Checkpoint(
         kind: .gguf, path: found.files.first?.path ?? file, weightFiles: found.files,
-        tensors: found.tensors, config: .object([:]), metadata: found.metadata,
-        gate: gate)
+        tensors: found.tensors, config: .object([:]), metadata: found.metadata, gate: gate)
     }
   }
 

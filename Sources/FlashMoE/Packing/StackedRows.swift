@@ -32,7 +32,6 @@ struct StackedRows: RowSource {
 
   var firstRow: Int { parts.first?.firstRow ?? 0 }
   var rows: Int { parts.count * pitch }
-  var files: [String] { Array(Set(parts.flatMap(\.files))) }
   var identity: String { parts.map(\.identity).joined(separator: ", ") + " stacked" }
 
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure) {

@@ -13,10 +13,10 @@ public protocol RowSource: Sendable {
   var rows: Int { get }
   var columns: Int { get }
   var format: SourceFormat { get }
-  /// What the fingerprint of a plan says about this source.
-  var identity: String { get }
   /// Every file that `read` reads.
   var files: [String] { get }
+  /// What the fingerprint of a plan says about this source.
+  var identity: String { get }
 
   /// Fills `buffer`, exactly `rows.count * format.rowBytes(columns:)` bytes.
   func read(rows: Range<Int>, into buffer: UnsafeMutableRawBufferPointer) throws(Failure)
