@@ -14,6 +14,10 @@ let package = Package(
   dependencies: [
     .package(url: "https://github.com/apple/swift-argument-parser", from: "1.8.0"),
     .package(url: "https://github.com/apple/swift-log", from: "1.16.0"),
+    // Only the hub client and the command line are built on these.
+    .package(url: "https://github.com/apple/swift-nio", from: "2.101.0"),
+    .package(url: "https://github.com/apple/swift-crypto", from: "4.5.0"),
+    .package(url: "https://github.com/swift-server/async-http-client", from: "1.37.0"),
   ],
   targets: [
     // Thin C: system libraries and kernels.
@@ -23,18 +27,18 @@ let package = Package(
       name: "CPCRE2", pkgConfig: "libpcre2-8", providers: [.apt(["libpcre2-dev"])]),
     .systemLibrary(
       name: "CXXHash", pkgConfig: "libxxhash", providers: [.apt(["libxxhash-dev"])]),
-    .target(name: "CSystem"),
+    .target(name: "CLinux"),
     .target(name: "CKernels"),
 
     // Swift, lowest first; arrows never turn back.
-    .target(name: "Support", dependencies: ["CSystem"]),
+    .target(name: "Support", dependencies: ["CLinux"]),
     .target(name: "Checkpoints", dependencies: ["Support"]),
     .target(name: "Tokenization", dependencies: ["Support", "CPCRE2"]),
     .target(name: "ChatTemplates", dependencies: ["Support"]),
     .target(
       name: "WeightStore",
       dependencies: [
-        "Support", "CKernels", "CUring", "CXXHash", "CSystem",
+        "Support", "CKernels", "CUring", "CXXHash", "CLinux",
         .product(name: "Logging", package: "swift-log"),
       ]),
     .target(name: "NPUExec", dependencies: ["Support", "WeightStore", "CKernels"]),
@@ -42,13 +46,23 @@ let package = Package(
       name: "FlashMoE",
       dependencies: [
         "Support", "Checkpoints", "Tokenization", "ChatTemplates", "WeightStore", "NPUExec",
-        "CKernels", "CSystem",
+        "CKernels", "CLinux",
         .product(name: "Logging", package: "swift-log"),
+      ]),
+    .target(
+      name: "Hub",
+      dependencies: [
+        "Support", "CLinux", "Checkpoints", "WeightStore", "FlashMoE",
+        .product(name: "AsyncHTTPClient", package: "async-http-client"),
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
       name: "flashmoe-cli",
       dependencies: [
-        "FlashMoE", "WeightStore", "Checkpoints", "Tokenization", "ChatTemplates", "Support",
+        "FlashMoE", "Hub", "WeightStore", "Checkpoints", "Tokenization", "ChatTemplates",
+        "Support",
         .product(name: "ArgumentParser", package: "swift-argument-parser"),
         .product(name: "Logging", package: "swift-log"),
       ]),

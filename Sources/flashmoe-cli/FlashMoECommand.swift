@@ -34,6 +34,7 @@ struct FlashMoECommand: AsyncParsableCommand {
           RunCommand.self, ChatCommand.self, ApplyTemplateCommand.self, TokenizeCommand.self,
           DetokenizeCommand.self,
         ]),
+      CommandGroup(name: "Hub", subcommands: [PullCommand.self]),
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),

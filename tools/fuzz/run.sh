@@ -16,7 +16,7 @@ out=.build-fuzz
 mkdir -p $out
 
 flags="-O -swift-version 6 -sanitize=fuzzer,address -Xcc -fmodule-map-file=$PWD/tools/fuzz/module.modulemap"
-clang -c -O1 -ISources/CSystem/include Sources/CSystem/system.c -o $out/CSystem.o
+clang -c -O1 -ISources/CLinux/include Sources/CLinux/system.c -o $out/CLinux.o
 
 # One module after the other, each as one object.
 module() { # NAME SOURCES…
@@ -45,7 +45,7 @@ seed() { # NAME: fills the first corpus
 fuzz() { # NAME SOURCE
   swiftc $flags -parse-as-library -module-name "Fuzz$1" -I $out \
     "tools/fuzz/$2.swift" tools/fuzz/OpenCheckpoint.swift $out/Support.o $out/Checkpoints.o \
-    $out/CSystem.o -o "$out/fuzz-$1"
+    $out/CLinux.o -o "$out/fuzz-$1"
   seed "$1"
   nice "$out/fuzz-$1" -max_total_time="$seconds" -max_len=16384 -rss_limit_mb=2048 -timeout=10 \
     -artifact_prefix="$out/$1-" -print_final_stats=1 -dict=tools/fuzz/words.dict "$out/corpus-$1" 2>&1 |

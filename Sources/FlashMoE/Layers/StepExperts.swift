@@ -1,5 +1,5 @@
 import CKernels
-import CSystem
+import CLinux
 import Support
 import WeightStore
 

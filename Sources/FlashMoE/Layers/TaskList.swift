@@ -1,4 +1,4 @@
-import CSystem
+import CLinux
 import Synchronization
 
 /// What the threads of one parallel region take work from: a list that only grows.

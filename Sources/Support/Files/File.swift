@@ -1,4 +1,4 @@
-import CSystem
+import CLinux
 import Glibc
 
 /// A file descriptor with one owner; closed when it goes out of scope.

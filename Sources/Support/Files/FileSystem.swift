@@ -1,4 +1,4 @@
-import CSystem
+import CLinux
 import Glibc
 
 /// Whole-file and directory operations with FlashMoE's errors.

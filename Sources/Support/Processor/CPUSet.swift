@@ -1,4 +1,4 @@
-import CSystem
+import CLinux
 import Glibc
 
 /// Logical processors, written the way the kernel writes lists of them: `0-3,8,10-11`.

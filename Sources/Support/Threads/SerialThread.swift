@@ -1,4 +1,4 @@
-import CSystem
+import CLinux
 import Glibc
 
 /// One operating-system thread that runs jobs in the order they were given.

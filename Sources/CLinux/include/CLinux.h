@@ -1,6 +1,6 @@
-// CSystem: system calls that Swift's Glibc overlay does not import.
-#ifndef FLASHMOE_CSYSTEM_H
-#define FLASHMOE_CSYSTEM_H
+// CLinux: system calls that Swift's Glibc overlay does not import.
+#ifndef FLASHMOE_CLINUX_H
+#define FLASHMOE_CLINUX_H
 
 #include <pthread.h>
 #include <stddef.h>
