@@ -56,6 +56,7 @@ let package = Package(
         .product(name: "AsyncHTTPClient", package: "async-http-client"),
         .product(name: "NIOCore", package: "swift-nio"),
         .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
         .product(name: "Crypto", package: "swift-crypto"),
       ]),
     .executableTarget(
@@ -94,9 +95,24 @@ let package = Package(
     .executableTarget(
       name: "pack-victim", dependencies: ["FlashMoE", "WeightStore", "Support"],
       path: "Tests/PackVictim"),
+    // A hub on this machine that misbehaves when it is told to.
+    .target(
+      name: "HubServer",
+      dependencies: [
+        "Support",
+        .product(name: "NIOCore", package: "swift-nio"),
+        .product(name: "NIOHTTP1", package: "swift-nio"),
+        .product(name: "NIOPosix", package: "swift-nio"),
+        .product(name: "Crypto", package: "swift-crypto"),
+      ], path: "Tests/HubServer"),
+    .testTarget(
+      name: "HubTests",
+      dependencies: ["Hub", "HubServer", "FlashMoE", "WeightStore", "Support", "TestSupport"]),
     .testTarget(
       name: "CommandLineTests",
-      dependencies: ["FlashMoE", "Support", "Checkpoints", "TestSupport", "flashmoe-cli"]),
+      dependencies: [
+        "FlashMoE", "Support", "Checkpoints", "TestSupport", "HubServer", "flashmoe-cli",
+      ]),
   ],
   swiftLanguageModes: [.v6],
   cLanguageStandard: .gnu17

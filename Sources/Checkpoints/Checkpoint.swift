@@ -22,10 +22,14 @@ public final class Checkpoint: Sendable {
   public let metadata: JSONObject
 
   private let weightFiles: [WeightFile]
+  private let gate: Gate?
+
+  /// Asked with a weight file's path before its weights are read; throws where they are not there.
+  public typealias Gate = @Sendable (_ file: String) throws(Failure) -> Void
 
   private init(
     kind: Kind, path: String, weightFiles: [WeightFile], tensors: [String: TensorDescription],
-    config: JSONValue, metadata: JSONObject
+    config: JSONValue, metadata: JSONObject, gate: Gate?
   ) {
     self.kind = kind
     self.path = path
@@ -34,24 +38,26 @@ public final class Checkpoint: Sendable {
     self.tensors = tensors
     self.config = config
     self.metadata = metadata
+    self.gate = gate
   }
 
   /// Opens a Hugging Face directory, a `.gguf` file or any part of a split one, or a directory that
   /// holds exactly one such model and no `config.json`.
   ///
+  /// - Parameter gate: for weight files that have their headers only, so far.
   /// - Throws: `Failure` naming file, tensor or key, problem and remedy.
-  public static func open(_ path: String) throws(Failure) -> Checkpoint {
+  public static func open(_ path: String, gate: Gate? = nil) throws(Failure) -> Checkpoint {
     switch try CheckpointLocation(path) {
     case .huggingFace(let directory):
       let found = try HuggingFaceDirectory(directory)
       return Checkpoint(
         kind: .huggingFace, path: directory, weightFiles: found.files, tensors: found.tensors,
-        config: found.config, metadata: found.metadata)
+        config: found.config, metadata: found.metadata, gate: gate)
     case .gguf(let file):
       let found = try GGUFShards(file)
       return Checkpoint(
         kind: .gguf, path: found.files.first?.path ?? file, weightFiles: found.files,
-        tensors: found.tensors, config: .object([:]), metadata: found.metadata)
+        tensors: found.tensors, config: .object([:]), metadata: found.metadata, gate: gate)
     }
   }
 
@@ -91,6 +97,7 @@ public final class Checkpoint: Sendable {
         "cannot read bytes \(bytes.lowerBound) to \(bytes.upperBound) of \(tensor.byteCount) "
           + "into a buffer of \(buffer.count)")
     }
+    try gate?(files[tensor.file])
     do throws(Failure) {
       try weightFiles[tensor.file].file.read(into: buffer, at: tensor.offset + bytes.lowerBound)
     } catch {

@@ -14,6 +14,8 @@ struct FlashMoECommand: AsyncParsableCommand {
       EXAMPLES:
         flashmoe run -p "Once upon a time"
             The demo model that ships with FlashMoE.
+        flashmoe pull Qwen/Qwen3-30B-A3B --pack
+            Download and pack, one file at a time.
         flashmoe pack ~/Qwen3-30B-A3B -o qwen3.fmoe
             From a Hugging Face directory or a GGUF file.
         flashmoe plan qwen3.fmoe --ram 6GB
@@ -34,7 +36,8 @@ struct FlashMoECommand: AsyncParsableCommand {
           RunCommand.self, ChatCommand.self, ApplyTemplateCommand.self, TokenizeCommand.self,
           DetokenizeCommand.self,
         ]),
-      CommandGroup(name: "Hub", subcommands: [PullCommand.self]),
+      CommandGroup(
+        name: "Models", subcommands: [PullCommand.self, ListCommand.self, RemoveCommand.self]),
       CommandGroup(
         name: "Store",
         subcommands: [PackCommand.self, InfoCommand.self, VerifyCommand.self, SynthCommand.self]),

@@ -97,7 +97,8 @@ enum HubError: Error {
       return Failure(
         .io, about.repository,
         "the hub wants to know who asks (\(code)): there is no such model, or it is private or gated",
-        remedy: "Check the name; else set HF_TOKEN, and accept the licence on \(page) if it has one")
+        remedy: "Check the name; else set HF_TOKEN, and accept the licence on \(page) if it has one"
+      )
     }
     return Failure(
       .io, about.repository, "the hub refuses this token (\(code))",

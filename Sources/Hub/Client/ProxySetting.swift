@@ -7,7 +7,8 @@ enum ProxySetting {
       Environment.value(name.lowercased()) ?? Environment.value(name)
     }
     if isExcluded(address.origin.host, by: value("NO_PROXY") ?? "") { return nil }
-    let names = address.origin.isSecure ? ["HTTPS_PROXY", "ALL_PROXY"] : ["HTTP_PROXY", "ALL_PROXY"]
+    let names =
+      address.origin.isSecure ? ["HTTPS_PROXY", "ALL_PROXY"] : ["HTTP_PROXY", "ALL_PROXY"]
     for name in names {
       guard let text = value(name),
         let proxy = WebAddress(text.contains("://") ? text : "http://" + text)

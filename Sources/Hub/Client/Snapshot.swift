@@ -167,7 +167,8 @@ extension Snapshot {
     guard isPlain, path.utf8.count <= 1000,
       path.unicodeScalars.allSatisfy({ $0.value >= 0x20 && $0.value != 0x7F && $0 != "\\" })
     else {
-      let shown = String(path.unicodeScalars.prefix(80).map { $0.value < 0x20 ? "?" : Character($0) })
+      let shown = String(
+        path.unicodeScalars.prefix(80).map { $0.value < 0x20 ? "?" : Character($0) })
       throw Failure(
         .malformed, subject, "the repository lists a file named \"\(shown)\", which is not safe")
     }

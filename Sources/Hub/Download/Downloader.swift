@@ -108,7 +108,7 @@ final class Downloader: Sendable {
       throw HubError.transient(
         Failure(.io, address.shown, "the server answered \(answer.status.code)"), pauseSeconds: 0)
     }
-    try check(answer, range, of: file, asked: address)
+    try check(answer, range, name: file.name, size: file.size)
     if answer.address.origin != client.endpoint.origin {
       servers.withLock { $0[file.name] = answer.address }
     }
@@ -148,6 +148,22 @@ final class Downloader: Sendable {
     }
   }
 
+  /// A few bytes of a file, for headers; their checksum comes with the whole file.
+  func bytes(_ range: Range<Int>, of file: RepositoryFile) async throws(Failure) -> [UInt8] {
+    guard !range.isEmpty else { return [] }
+    return try await client.retrying(subject: "\(snapshot.repository), \(file.path)") {
+      let answer = try await self.client.get(
+        self.client.address(of: file.path, in: self.snapshot), range: range)
+      try self.check(answer, range, name: file.path, size: file.size ?? 0)
+      let buffer = try await answer.body.collect(upTo: range.count)
+      guard buffer.readableBytes == range.count else {
+        throw HubError.transient(
+          Failure(.io, answer.address.shown, "ended early"), pauseSeconds: nil)
+      }
+      return Array(buffer.readableBytesView)
+    }
+  }
+
   private func write(_ buffer: ByteBuffer, _ piece: Int, at offset: Int, of file: IncomingFile)
     async throws(Failure)
   {
@@ -164,7 +180,7 @@ final class Downloader: Sendable {
 
   /// Whether an answer's head promises exactly the range that was asked for, of the right file.
   private func check(
-    _ answer: HubClient.Answer, _ range: Range<Int>, of file: IncomingFile, asked: WebAddress
+    _ answer: HubClient.Answer, _ range: Range<Int>, name: String, size: Int
   ) throws(HubError) {
     func wrong(_ problem: String) -> HubError {
       .transient(
@@ -177,23 +193,23 @@ final class Downloader: Sendable {
     case 206:
       let told = answer.headers.first(name: "Content-Range") ?? "nothing"
       guard let content = ContentRange(told), content.range == range,
-        content.total.map({ $0 == file.size }) ?? true
+        content.total.map({ $0 == size }) ?? true
       else {
         throw wrong(
-          "was asked for bytes \(range.lowerBound)-\(range.upperBound - 1)/\(file.size) and sends "
+          "was asked for bytes \(range.lowerBound)-\(range.upperBound - 1)/\(size) and sends "
             + told)
       }
     case 200:
       // The whole file answers a request for the whole file.
-      guard range == 0..<file.size else {
+      guard range == 0..<size else {
         throw wrong("sends the whole file instead of \(range.count) bytes of it")
       }
     case 416:
-      throw wrong("says that byte \(range.lowerBound) of \(file.size) does not exist")
+      throw wrong("says that byte \(range.lowerBound) of \(size) does not exist")
     default:
       throw HubError.status(
         answer.status, answer.headers, at: answer.address,
-        about: client.subject(file.name, in: snapshot), hasToken: client.options.token != nil)
+        about: client.subject(name, in: snapshot), hasToken: client.options.token != nil)
     }
     if let told = answer.headers.first(name: "Content-Length"), Int(told) != range.count {
       throw wrong("announces \(told) bytes instead of \(range.count)")

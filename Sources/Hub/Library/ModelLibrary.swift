@@ -31,7 +31,8 @@ public struct ModelLibrary: Sendable {
   /// Where a store goes; quantizations of one repository stand beside each other.
   public func storePath(_ resolution: Resolution) -> String {
     var name = path + "/" + resolution.reference.repository
-    if case .gguf(let label?) = resolution.selection.kind, !name.uppercased().hasSuffix("-" + label) {
+    if case .gguf(let label?) = resolution.selection.kind, !name.uppercased().hasSuffix("-" + label)
+    {
       name += "-" + label
     }
     return name + ".fmoe"

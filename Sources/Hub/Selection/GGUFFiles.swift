@@ -87,7 +87,8 @@ struct GGUFFiles {
     if found.count > 1 {
       throw Failure(
         .usage, "\(snapshot.repository):\(tag)",
-        "means several: " + found.map { "\($0.stem) (\(ByteCount.format($0.bytes)))" }
+        "means several: "
+          + found.map { "\($0.stem) (\(ByteCount.format($0.bytes)))" }
           .joined(separator: ", "),
         remedy: "Name one of them after the colon")
     }

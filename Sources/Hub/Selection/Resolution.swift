@@ -26,7 +26,8 @@ extension HubClient {
         throw Self.unknown(tag, gguf, snapshot)
       } else {
         let other: Snapshot
-        do throws(Failure) { other = try await self.snapshot(of: repository, revision: tag) } catch {
+        do throws(Failure) { other = try await self.snapshot(of: repository, revision: tag) } catch
+        {
           throw error.kind == .notFound ? Self.unknown(tag, gguf, snapshot) : error
         }
         return try await completed(reference, other, try await select(other))

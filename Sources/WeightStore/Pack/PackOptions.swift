@@ -9,6 +9,8 @@ public struct PackOptions: Sendable {
   public var overwrites: Bool
   /// Throws an unfinished pack of something else under the same name away.
   public var discardsPartial: Bool
+  /// Source files that come while packing; nil where all are there.
+  public var supply: (any SourceSupply)?
   /// Asked between units; true stops with `Failure(.cancelled)` and keeps what is done.
   public var isCancelled: @Sendable () -> Bool
 

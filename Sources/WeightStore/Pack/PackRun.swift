@@ -37,6 +37,7 @@ final class PackRun: Sendable {
   private let units: PackUnits
   private let store: String
   private let options: PackOptions
+  private let schedule: PackSchedule
   private let finished: [Int: PackJournal.Entry]
   private let searchesScales: Bool
   private let dropSourceCache: @Sendable () -> Void
@@ -50,14 +51,15 @@ final class PackRun: Sendable {
   private let state: Mutex<State>
 
   init(
-    units: PackUnits, store: String, options: PackOptions, finished: [Int: PackJournal.Entry],
-    journal: consuming PackJournal, searchesScales: Bool,
+    units: PackUnits, store: String, options: PackOptions, schedule: PackSchedule,
+    finished: [Int: PackJournal.Entry], journal: consuming PackJournal, searchesScales: Bool,
     dropSourceCache: @escaping @Sendable () -> Void, start: UInt64,
     progress: @escaping @Sendable (PackProgress) -> Void
   ) {
     self.units = units
     self.store = store
     self.options = options
+    self.schedule = schedule
     self.finished = finished
     self.searchesScales = searchesScales
     self.dropSourceCache = dropSourceCache
@@ -75,13 +77,15 @@ final class PackRun: Sendable {
   func work(_ sizes: WorkingBytes) {
     var producer = UnitProducer(sizes, searchesScales: searchesScales)
     while !isStopped.load(ordering: .acquiring) {
-      let at = next.wrappingAdd(1, ordering: .relaxed).oldValue
-      guard at < units.units.count else { return }
+      let turn = next.wrappingAdd(1, ordering: .relaxed).oldValue
+      guard turn < schedule.order.count else { return }
+      let at = schedule.order[turn]
       do throws(Failure) {
         if options.isCancelled() {
           throw Failure(.cancelled, FileSystem.parent(of: store), "packing was interrupted")
         }
         try complete(at, with: &producer)
+        schedule.finish(at)
       } catch {
         fail(at, error)
         return
@@ -111,6 +115,7 @@ final class PackRun: Sendable {
     }
     isStopped.store(true, ordering: .releasing)
     hashing.abort()
+    schedule.stop()
   }
 
   private func complete(_ at: Int, with producer: inout UnitProducer) throws(Failure) {
@@ -130,6 +135,7 @@ final class PackRun: Sendable {
       }
     }
     if !isResumed {
+      try schedule.wait(for: at)
       let errors = try producer.produce(unit, of: item)
       try options.beforeWrite(at, path)
       try file.write(UnsafeRawBufferPointer(buffer), at: offset)

@@ -29,21 +29,28 @@ public enum Packer {
     let journal = try workspace.journal(
       fingerprint: plan.fingerprint(), name: plan.name, unitCount: units.units.count,
       discards: options.discardsPartial)
-    let finished = journal.entries
+    var finished = journal.entries
     do throws(Failure) { try checkSpace(plan, units, workspace, options) } catch {
       if finished.isEmpty { workspace.abandon() }
       throw error
     }
     try workspace.prepare(units.files)
 
-    let run = PackRun(
-      units: units, store: workspace.store, options: options, finished: finished,
-      journal: journal, searchesScales: plan.searchesScales,
-      dropSourceCache: plan.dropSourceCache, start: start, progress: progress)
     let sizes = units.workingBytes()
     let affordable = max(1, memoryLimitBytes / max(1, sizes.total))
     let pool = try WorkerPool(
       threadCount: min(options.threadCount, affordable, max(1, units.units.count)))
+    if options.supply != nil {
+      // What is not there has to be known before files come.
+      finished = try FinishedUnits.sound(
+        units, in: workspace.store, journal: finished, pool: pool)
+    }
+    let schedule = try PackSchedule(
+      units, supply: options.supply, finished: Set(finished.keys))
+    let run = PackRun(
+      units: units, store: workspace.store, options: options, schedule: schedule,
+      finished: finished, journal: journal, searchesScales: plan.searchesScales,
+      dropSourceCache: plan.dropSourceCache, start: start, progress: progress)
     pool.run { _ in run.work(sizes) }
     let done: PackRun.Outcome
     do throws(Failure) { done = try run.outcome() } catch {

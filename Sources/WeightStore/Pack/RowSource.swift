@@ -13,6 +13,8 @@ public protocol RowSource: Sendable {
   var rows: Int { get }
   var columns: Int { get }
   var format: SourceFormat { get }
+  /// Every file that `read` reads.
+  var files: [String] { get }
   /// What the fingerprint of a plan says about this source.
   var identity: String { get }
 
@@ -21,6 +23,8 @@ public protocol RowSource: Sendable {
 }
 
 extension RowSource {
+  public var files: [String] { [subject] }
+
   var rowBytes: Int { format.rowBytes(columns: columns) }
   var byteCount: Int { rows * rowBytes }
 

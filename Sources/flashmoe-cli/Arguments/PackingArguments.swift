@@ -8,7 +8,7 @@ struct PackingArguments: ParsableArguments {
   @Option(
     name: [.customShort("o"), .customLong("output")],
     help: ArgumentHelp("The store to make.", valueName: "name.fmoe"), completion: .directory)
-  var output: String
+  var output: String?
 
   @Option(
     help: ArgumentHelp(
@@ -57,8 +57,29 @@ struct PackingArguments: ParsableArguments {
       experts: experts, residents: residents, overrides: parsed, searchesScales: !plainRounding)
   }
 
+  /// How the work is done; Ctrl-C ends it.
+  var packOptions: PackOptions {
+    PackOptions(
+      threadCount: threadCount ?? PackOptions.defaultThreadCount, overwrites: overwrite,
+      discardsPartial: restart, isCancelled: { Interruption.happened })
+  }
+
+  /// Whether anything but the output was given.
+  var decidesAnything: Bool {
+    scheme != "auto" || residentScheme != nil || !overrides.isEmpty || threadCount != nil
+      || overwrite || restart
+  }
+
+  /// `pull` finds a place itself; others have to be told.
+  func requiredOutput() throws(Failure) -> String {
+    if let output { return output }
+    throw Failure(
+      .usage, "--output", "is missing", remedy: "Name the store to make: -o NAME.fmoe")
+  }
+
   /// Writes the store, with progress on stderr; Ctrl-C keeps what is done for the next time.
   func pack(_ plan: PackPlan, label: String) throws(Failure) -> PackResult {
+    let output = try requiredOutput()
     for warning in plan.warnings { Diagnostics.warn(warning) }
     let progress = ProgressLine(label)
     defer { progress.finish() }
@@ -66,9 +87,7 @@ struct PackingArguments: ParsableArguments {
     do throws(Failure) {
       return try Packer.pack(
         plan, to: output,
-        options: PackOptions(
-          threadCount: threadCount ?? PackOptions.defaultThreadCount, overwrites: overwrite,
-          discardsPartial: restart, isCancelled: { Interruption.happened }),
+        options: packOptions,
         progress: { state in progress.show(Self.text(state)) })
     } catch {
       var told = error
@@ -77,7 +96,7 @@ struct PackingArguments: ParsableArguments {
     }
   }
 
-  private static func text(_ state: PackProgress) -> String {
+  static func text(_ state: PackProgress) -> String {
     let share = Double(state.sourceBytes) / Double(max(state.totalSourceBytes, 1)) * 100
     var text =
       "\(ByteCount.fixed(share, digits: 0)) %, \(ByteCount.format(state.sourceBytes)) of "

@@ -1,6 +1,7 @@
 import ArgumentParser
 import FlashMoE
 import Glibc
+import Hub
 import Support
 import WeightStore
 
@@ -8,14 +9,16 @@ import WeightStore
 struct StoreArgument: ParsableArguments {
   @Argument(
     help: ArgumentHelp(
-      "A store (NAME.fmoe). Without it: the demo model that ships with FlashMoE.",
+      "A store: a path (NAME.fmoe) or a name that 'list' shows. Without it: the demo model that"
+        + " ships with FlashMoE.",
       valueName: "store"),
     completion: .directory)
   var store: String?
 
   func path() throws(Failure) -> String {
-    if let store { return store }
-    return try DemoStore.path()
+    guard let store else { return try DemoStore.path() }
+    if FileSystem.exists(store) { return store }
+    return try ModelLibrary.standard().store(named: store) ?? store
   }
 
   func open() throws(Failure) -> Store { try Store(opening: try path()) }
