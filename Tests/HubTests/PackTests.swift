@@ -130,29 +130,37 @@ import WeightStore
       try Self.contents(hub.directory.file("pulled.fmoe")) == Self.direct(hub))
   }
 
+  /// Each tensor of a record in another file: all of them stay until the record is made.
+  @Test(arguments: [Resharded.Deal.contiguous, .roundRobin])
+  func recordsOfSeveralFiles(deal: Resharded.Deal) async throws {
+    let hub = try TestHub()
+    let source = try Resharded(9, deal, in: hub.directory)
+    hub.server.add(TestHub.name, source.repository)
+    let result = try await Self.pull(hub)
+    #expect(try Self.contents(result.path) == Self.direct(hub, source.path))
+  }
+
   /// The disk never holds all weight files at once.
   @Test func filesAreDroppedWhenTheyAreDone() async throws {
     let hub = try TestHub()
+    let source = try Resharded(12, .contiguous, in: hub.directory)
+    hub.server.add(TestHub.name, source.repository)
     let work = PullAndPack.workPath(hub.directory.file("pulled.fmoe"))
-    let most = Mutex((count: 0, bytes: 0))
+    let most = Mutex(0)
     hub.server.misbehave { request in
       var count = 0
-      var bytes = 0
       for name in (try? FileSystem.list(work)) ?? [] where name.hasSuffix(".safetensors") {
         var status = stat()
-        guard stat(work + "/" + name, &status) == 0 else { continue }
-        // Headers stay; they take a few blocks.
-        let taken = Int(status.st_blocks) * 512
-        if taken > 100_000 { count += 1 }
-        bytes += taken
+        // What is left of a dropped file is its header, a block or two.
+        if stat(work + "/" + name, &status) == 0, status.st_blocks * 512 > 16 << 10 { count += 1 }
       }
-      let (now, sum) = (count, bytes)
-      most.withLock { $0 = (max($0.count, now), max($0.bytes, sum)) }
+      let now = count
+      most.withLock { $0 = max($0, now) }
       return .dawdles(bytes: 8000, milliseconds: 1)
     }
     try await Self.pull(hub)
-    let (count, bytes) = most.withLock { $0 }
-    #expect(count <= 2, "\(count) files, \(bytes) bytes")
+    // Two on their way or in work, and one that shares a record with the next.
+    #expect((1...4).contains(most.withLock { $0 }), "\(most.withLock { $0 }) of 12")
   }
 
   @Test func anUnknownArchitectureCostsNoWeights() async throws {

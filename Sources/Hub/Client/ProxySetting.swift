@@ -6,7 +6,10 @@ enum ProxySetting {
     func value(_ name: String) -> String? {
       Environment.value(name.lowercased()) ?? Environment.value(name)
     }
-    if isExcluded(address.origin.host, by: value("NO_PROXY") ?? "") { return nil }
+    let host = address.origin.host
+    // A proxy elsewhere cannot reach this machine's own servers.
+    if host == "localhost" || host.hasPrefix("127.") || host == "[::1]" { return nil }
+    if isExcluded(host, by: value("NO_PROXY") ?? "") { return nil }
     let names =
       address.origin.isSecure ? ["HTTPS_PROXY", "ALL_PROXY"] : ["HTTP_PROXY", "ALL_PROXY"]
     for name in names {
