@@ -104,11 +104,18 @@ public enum Pull {
     try await Downloader.blocking { () throws(Failure) in try directory.record(file) }
   }
 
-  private static func missing(_ files: [RepositoryFile], in directory: PullDirectory)
+  static func missing(_ files: [RepositoryFile], in directory: PullDirectory)
     throws(Failure) -> [RepositoryFile]
   {
     var missing: [RepositoryFile] = []
-    for file in files where try !directory.holds(file) { missing.append(file) }
+    for file in files {
+      if try directory.holds(file) {
+        // Killed after the file got its name and before its journal went.
+        try IncomingFile.discard(directory.file(file.path))
+      } else {
+        missing.append(file)
+      }
+    }
     return missing
   }
 

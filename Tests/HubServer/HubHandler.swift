@@ -127,6 +127,8 @@ final class HubHandler: ChannelInboundHandler {
     default: break
     }
     headers["Content-Length"] = "\(announced)"
+    let count = body.count
+    state.value.withLock { $0.sentBytes += count }
     if case .dawdles(let bytes, let milliseconds)? = fault {
       write(head: code, headers, context)
       dawdle(body[...], bytes, milliseconds, context)
@@ -180,7 +182,6 @@ final class HubHandler: ChannelInboundHandler {
   }
 
   private func write(body: ArraySlice<UInt8>, _ context: ChannelHandlerContext) {
-    state.value.withLock { $0.sentBytes += body.count }
     context.write(
       wrapOutboundOut(.body(.byteBuffer(ByteBuffer(bytes: body)))), promise: nil)
   }

@@ -111,7 +111,7 @@ import WeightStore
     while !FileSystem.exists(hub.directory.file("pulled.fmoe")), attempts < 40 {
       attempts += 1
       let polls = Mutex(0)
-      let limit = 8 + attempts
+      let limit = 12 * attempts
       let options = PackOptions(
         threadCount: 2,
         isCancelled: {

@@ -102,11 +102,16 @@ final class Downloader: Sendable {
     let known = servers.withLock { $0[file.name] }
     let address = known ?? home
     let answer = try await client.get(address, range: range)
-    if known != nil, (400..<500).contains(answer.status.code), answer.status.code != 429 {
+    if answer.address.origin != client.endpoint.origin, answer.status.code != 429,
+      (400..<500).contains(answer.status.code)
+    {
       // A signed address that has expired: the hub gives another.
       servers.withLock { $0[file.name] = nil }
       throw HubError.transient(
-        Failure(.io, address.shown, "the server answered \(answer.status.code)"), pauseSeconds: 0)
+        Failure(
+          .io, answer.address.shown, "the content server answered \(answer.status.code)",
+          remedy: "Run the command again later: it goes on where it was"),
+        pauseSeconds: known == nil ? nil : 0)
     }
     try check(answer, range, name: file.name, size: file.size)
     if answer.address.origin != client.endpoint.origin {
@@ -229,7 +234,7 @@ struct ContentRange: Equatable {
     guard text.hasPrefix("bytes ") else { return nil }
     let parts = text.dropFirst(6).split(separator: "/")
     guard parts.count == 2 else { return nil }
-    let ends = parts[0].split(separator: "-")
+    let ends = parts[0].split(separator: "-", omittingEmptySubsequences: false)
     guard ends.count == 2, let first = Int(ends[0]), let last = Int(ends[1]), first >= 0,
       last >= first, last < Int.max
     else { return nil }

@@ -70,14 +70,8 @@ public enum PullAndPack {
     let weights = Set(selection.weights.map(\.path))
     let small = selection.files.filter { !weights.contains($0.path) }
     let missing = try await Downloader.blocking { () throws(Failure) in
-      var missing: [RepositoryFile] = []
-      for file in small {
-        if try directory.holds(file) {
-          downloader.meter.resume(file.size ?? 0)
-        } else {
-          missing.append(file)
-        }
-      }
+      let missing = try Pull.missing(small, in: directory)
+      for file in small where !missing.contains(file) { downloader.meter.resume(file.size ?? 0) }
       return missing
     }
     try await Pull.download(missing, with: downloader, to: directory)

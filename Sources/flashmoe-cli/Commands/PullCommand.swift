@@ -117,7 +117,8 @@ struct PullCommand: AsyncParsableCommand {
     if case .gguf(let label) = selection.kind { kind = "GGUF" + (label.map { " " + $0 } ?? "") }
     Output.message(
       "\(resolution.snapshot.repository), commit \(resolution.snapshot.commit.prefix(12)): \(kind), "
-        + "\(selection.files.count) files, \(ByteCount.format(selection.totalBytes))")
+        + "\(selection.files.count) file\(selection.files.count == 1 ? "" : "s"), \(ByteCount.format(selection.totalBytes))"
+    )
     if let text = selection.leftOutText { Output.message(text) }
   }
 }
