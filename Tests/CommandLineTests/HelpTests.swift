@@ -6,14 +6,18 @@ import Testing
     #expect(result.code == 0)
     #expect(result.messages.isEmpty)
     for word in [
-      "run", "chat", "pack", "info", "verify", "plan", "logits", "synth", "EXAMPLES", "NEXT STEPS",
+      "run", "chat", "pull", "list", "remove", "pack", "info", "verify", "plan", "logits", "synth",
+      "EXAMPLES", "NEXT STEPS",
       "larger than RAM",
     ] {
       #expect(result.output.contains(word), "\(word)")
     }
   }
 
-  @Test(arguments: ["run", "chat", "pack", "info", "verify", "plan", "logits", "synth", "doctor"])
+  @Test(arguments: [
+    "run", "chat", "pull", "list", "remove", "pack", "info", "verify", "plan", "logits", "synth",
+    "doctor",
+  ])
   func everyCommandExplainsItselfAndTakesJSON(command: String) throws {
     let result = try flashmoe("help", command)
     #expect(result.code == 0)
