@@ -8,6 +8,8 @@ import Testing
 /// `pull` as users run it, killed, interrupted and out of space, against a hub on this machine.
 @Suite struct PullTests {
   private static let name = "tests/qwen3_moe"
+  /// MNT_DETACH.
+  private static let lazyUnmount: Int32 = 2
 
   private struct Setting {
     let server: HubServer
@@ -175,7 +177,7 @@ import Testing
       print("not tested: cannot mount a small tmpfs: \(String(cString: strerror(errno)))")
       return
     }
-    defer { umount2(disk, 2 /* MNT_DETACH */) }
+    defer { umount2(disk, Self.lazyUnmount) }
     // More than is free.
     let filler = disk + "/filler"
     @Sendable func fill(leaving bytes: Int) throws {

@@ -110,7 +110,11 @@ final class PackRun: Sendable {
 
   private func fail(_ unit: Int, _ failure: Failure) {
     state.withLock { state in
-      if let known = state.failure, known.unit <= unit { return }
+      if let known = state.failure {
+        // Whoever waited for a file and was told to stop has no failure of its own.
+        let (wasStopped, isStopped) = (known.failure.kind == .cancelled, failure.kind == .cancelled)
+        if wasStopped == isStopped ? known.unit <= unit : isStopped { return }
+      }
       state.failure = (unit, failure)
     }
     isStopped.store(true, ordering: .releasing)
