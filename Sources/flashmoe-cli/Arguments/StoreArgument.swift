@@ -18,7 +18,9 @@ struct StoreArgument: ParsableArguments {
   func path() throws(Failure) -> String {
     guard let store else { return try DemoStore.path() }
     if FileSystem.exists(store) { return store }
-    return try ModelLibrary.standard().store(named: store) ?? store
+    // Without a place for models there are no names, and the path is what is wrong.
+    guard let library = try? ModelLibrary.standard() else { return store }
+    return try library.store(named: store) ?? store
   }
 
   func open() throws(Failure) -> Store { try Store(opening: try path()) }
