@@ -15,6 +15,7 @@ struct AffineRows: RowSource {
   private let writer: CodeRows
 
   var subject: String { codes.file }
+  var files: [String] { [codes.file, scales.file, biases.file] }
   var name: String { codes.tensor.name }
   var firstRow: Int { 0 }
   var format: SourceFormat { writer.format }

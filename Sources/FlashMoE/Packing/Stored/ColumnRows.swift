@@ -26,6 +26,7 @@ struct ColumnRows: RowSource {
   private let writer: CodeRows
 
   var subject: String { codes.file }
+  var files: [String] { [codes, scales, zeros, groupIndex].compactMap { $0?.file } }
   var name: String { codes.tensor.name }
   var firstRow: Int { 0 }
   var format: SourceFormat { writer.format }

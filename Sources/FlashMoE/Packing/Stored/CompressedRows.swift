@@ -17,6 +17,7 @@ struct CompressedRows: RowSource {
   private let writer: CodeRows
 
   var subject: String { codes.file }
+  var files: [String] { [codes, scales, zeros].compactMap { $0?.file } }
   var name: String { codes.tensor.name }
   var firstRow: Int { 0 }
   var format: SourceFormat { writer.format }

@@ -12,6 +12,7 @@ struct HeadRows: RowSource {
   let columns: Int
 
   var subject: String { base.subject }
+  var files: [String] { base.files }
   var name: String { base.name }
   var firstRow: Int { firstLine }
   var format: SourceFormat { base.format.blockColumns == 1 ? base.format : .f32 }

@@ -14,6 +14,7 @@ struct MXFP4Rows: RowSource {
   let columns: Int
 
   var subject: String { codes.file }
+  var files: [String] { [codes.file, scales.file] }
   var name: String { codes.tensor.name }
   var firstRow: Int { 0 }
   var format: SourceFormat { .mxfp4 }

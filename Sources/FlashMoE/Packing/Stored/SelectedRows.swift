@@ -11,6 +11,7 @@ struct SelectedRows: RowSource {
   var rows: Int { source.rows }
   var columns: Int { source.columns }
   var subject: String { matrix.subject }
+  var files: [String] { matrix.files }
   var name: String { matrix.name }
   var format: SourceFormat { matrix.format }
 
@@ -75,6 +76,7 @@ struct FlatRows: RowSource {
   let base: any RowSource
 
   var subject: String { base.subject }
+  var files: [String] { base.files }
   var name: String { base.name }
   var firstRow: Int { base.firstRow }
   var rows: Int { 1 }
