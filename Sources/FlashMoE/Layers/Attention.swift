@@ -5,18 +5,10 @@ import Synchronization
 /// Grouped-query attention over cached keys and values.
 extension Decoder {
   /// hidden += attention(norm(hidden)) for `rows` new positions of layer `layer`.
-  ///
-  /// A run of rows needs the keys of itself and what came before, so a chunk goes through in runs:
-  /// buffers stay small, weights are read once a run, and the disk is looked after in between.
   func attend(_ layer: Int, _ weights: AttentionWeights, rows: Int) {
     guard case .attention(let cache) = state.layers[layer] else { return }
     var clock = PhaseClock()
-    var first = 0
-    while first < rows {
-      let count = min(scratch.attentionRows, rows - first)
-      attend(layer, weights, cache, first..<first + count)
-      first += count
-    }
+    forEachRun(of: rows) { attend(layer, weights, cache, $0) }
     clock.lap(&times.attention)
   }
 
@@ -40,13 +32,7 @@ extension Decoder {
     if weights.output.usesInt8 {
       quantize(attended, columns: weights.shape.queryRows, rows: rows)
     }
-    let update = scratch.update + range.lowerBound * configuration.hiddenSize
-    multiply(
-      weights.output, attended, rows: rows, output: update,
-      outputStride: configuration.hiddenSize)
-    add(weights.outputBias, to: update, columns: configuration.hiddenSize, rows: rows)
-    addUpdate(range)
-    streamer?.poll()
+    addMixed(attended, through: weights.output, bias: weights.outputBias, range)
   }
 
   /// q, k and v in one parallel region.

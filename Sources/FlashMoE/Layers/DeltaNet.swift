@@ -21,12 +21,7 @@ extension Decoder {
     var clock = PhaseClock()
     if position == 0 { state.clear() }
     replay(weights, state, rows: accepted)
-    var first = 0
-    while first < rows {
-      let count = min(scratch.attentionRows, rows - first)
-      recur(layer, weights, state, first..<first + count, keeps: keeps)
-      first += count
-    }
+    forEachRun(of: rows) { recur(layer, weights, state, $0, keeps: keeps) }
     clock.lap(&times.attention)
   }
 
@@ -47,12 +42,7 @@ extension Decoder {
     streamer?.poll()
     let attended = scratch.delta.attended.narrowed(to: shape.valueRows)
     finish(weights, attended, rows: rows)
-    let update = scratch.update + range.lowerBound * configuration.hiddenSize
-    multiply(
-      weights.output, attended, rows: rows, output: update,
-      outputStride: configuration.hiddenSize)
-    addUpdate(range)
-    streamer?.poll()
+    addMixed(attended, through: weights.output, bias: nil, range)
   }
 
   /// Channels, output gates, and each head's decay and rate.

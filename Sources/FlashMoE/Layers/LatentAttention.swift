@@ -9,12 +9,7 @@ extension Decoder {
   func attendLatent(_ layer: Int, _ weights: LatentWeights, rows: Int) {
     guard case .latent(let cache) = state.layers[layer] else { return }
     var clock = PhaseClock()
-    var first = 0
-    while first < rows {
-      let count = min(scratch.attentionRows, rows - first)
-      attendLatent(layer, weights, cache, first..<first + count)
-      first += count
-    }
+    forEachRun(of: rows) { attendLatent(layer, weights, cache, $0) }
     clock.lap(&times.attention)
   }
 
@@ -36,13 +31,7 @@ extension Decoder {
     mix(weights, cache, attended, start: start, rows: rows)
     streamer?.poll()
     if weights.output.usesInt8 { quantize(attended, columns: shape.valueRows, rows: rows) }
-    let update = scratch.update + range.lowerBound * configuration.hiddenSize
-    multiply(
-      weights.output, attended, rows: rows, output: update,
-      outputStride: configuration.hiddenSize)
-    add(weights.outputBias, to: update, columns: configuration.hiddenSize, rows: rows)
-    addUpdate(range)
-    streamer?.poll()
+    addMixed(attended, through: weights.output, bias: weights.outputBias, range)
   }
 
   /// Queries, at once or through their own low rank, and the compressed keys and values.
